@@ -1,0 +1,1 @@
+//! The typed model to a graph of tables.

@@ -1,0 +1,1 @@
+//! Tables made of Parquet files: writing, committing, reading.

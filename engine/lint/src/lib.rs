@@ -1,0 +1,1 @@
+//! Every judgement that needs neither I/O nor SQL analysis.

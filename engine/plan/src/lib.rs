@@ -1,0 +1,1 @@
+//! Graph, schemas and state to an explicit plan.

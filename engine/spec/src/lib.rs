@@ -1,0 +1,1 @@
+//! YAML text to a typed model with byte-exact positions.

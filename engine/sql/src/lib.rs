@@ -1,0 +1,1 @@
+//! The only engine crate that knows DataFusion's SQL.

@@ -1,0 +1,1 @@
+//! Memory sources and sinks, faults, conformance suites.

@@ -1,0 +1,1 @@
+//! Black-box, golden and fault tests.
