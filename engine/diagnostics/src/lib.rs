@@ -1,1 +1,13 @@
 //! Findings: what is wrong, where, why and how to mend it.
+//!
+//! Knows source files, spans and the renderings of a finding; must not know YAML, tables or plugins.
+//! Read next: [`Diagnostic`], then `render/`.
+
+mod diagnostic;
+pub mod render;
+mod source;
+mod suggest;
+
+pub use diagnostic::{Code, Diagnostic, Edit, Fix, Label, Related, Severity};
+pub use source::{FileId, LineColumn, SourceFile, SourceMap, Span};
+pub use suggest::{did_you_mean, nearest};

@@ -1,1 +1,21 @@
-//! The contracts of sources and sinks.
+//! The contracts of sources and sinks, and what passes between them.
+//!
+//! Knows Arrow's types and the shape of a position; must not know DataFusion, any external system, or how a run is scheduled.
+//! Every sentence of a contract here is a case of the conformance suite in `testkit`.
+//! Read next: [`Source`], [`Sink`], then [`Position`].
+
+mod commit;
+mod error;
+mod plugin;
+mod position;
+mod schema;
+mod sink;
+mod source;
+
+pub use commit::{CommitRecord, CommitRequest, Committed, Generation, StreamId, TargetState};
+pub use error::{ConnectorError, ErrorKind};
+pub use plugin::{ConnectContext, Connector, Plugin};
+pub use position::{CursorValue, FileIdentity, Position, Tail};
+pub use schema::{Column, DeclaredType, SourceSchema, TYPE_NAMES, TypeError};
+pub use sink::{FileLayout, Load, LoadRequest, Sink, Staged, StagedFile, TargetObject, WriteMode, WriteProgress};
+pub use source::{BatchStream, ColumnChoice, CursorExpr, ReadRequest, ReadStrategy, Source, SourceBatch, SourceObject, SourceRead};

@@ -1,0 +1,1 @@
+//! The renderings of findings: text for people, JSON for programs.

@@ -1,0 +1,148 @@
+//! Positions: how far a stream has been delivered, typed and exact.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One value of a cursor or key column, exactly as the source holds it.
+///
+/// Ordering of positions is the source's business (collations!), so there is deliberately no `Ord`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "t", content = "v", rename_all = "snake_case")]
+pub enum CursorValue {
+    /// A missing value.
+    Null,
+    /// A signed whole number.
+    Int(i64),
+    /// A whole number above `i64::MAX`.
+    UInt(u64),
+    /// A finite binary floating-point number, by its bits.
+    Float(u64),
+    /// An exact decimal: unscaled value as text, and scale.
+    Decimal(String, i8),
+    /// Text as stored, in the source's own precision; also timestamps of sources that store them as text.
+    Text(String),
+    /// Bytes, hexadecimal.
+    Bytes(String),
+    /// Days since 1970-01-01.
+    Date(i32),
+    /// Microseconds since 1970-01-01T00:00:00, in UTC or without a zone as the column has it.
+    Timestamp(i64),
+}
+
+/// One input file, as a ledger remembers it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FileIdentity {
+    /// Path relative to the connection's path, `/` between names.
+    pub path: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Modification time, nanoseconds since the epoch.
+    pub modified_ns: i64,
+    /// XXH3-128 of the content, hexadecimal.
+    pub hash: String,
+}
+
+/// The rows that every run looks at again (boundary group, lookback, future-dated rows), as an order-independent digest.
+///
+/// Lets an idle run prove that nothing changed without reading whole rows: ties at the watermark cost no state that grows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tail {
+    /// How many rows.
+    pub rows: u64,
+    /// Sum modulo 2^128 of each row's XXH3-128 over its length-prefixed, type-tagged cursor and key (all columns without a key), hexadecimal.
+    pub digest: String,
+}
+
+/// How far a stream has been delivered.
+///
+/// Equality is exact; a commit takes effect only when the sink's current position equals the one it was built on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Position {
+    /// Nothing delivered yet.
+    #[default]
+    Start,
+    /// Everything up to and including this tuple: the cursor, then the key columns for `hybrid`.
+    Cursor {
+        /// The tuple.
+        values: Vec<CursorValue>,
+        /// What stood at or above the re-read bound when the last run ended; equal again means nothing is new there.
+        tail: Option<Tail>,
+    },
+    /// A whole snapshot was delivered.
+    Snapshot {
+        /// Rows in it.
+        rows: u64,
+        /// What identifies its content, where the source can say so.
+        digest: Option<String>,
+    },
+    /// These files were delivered.
+    Files {
+        /// Every file of the stream so far, sorted by path.
+        files: Vec<FileIdentity>,
+    },
+    /// A transform was computed from exactly these inputs by exactly this code.
+    Inputs {
+        /// Hash of the code: SQL, types, checks, layout.
+        code: String,
+        /// Version of each input, by full table name, sorted.
+        versions: Vec<(String, String)>,
+    },
+}
+
+impl fmt::Display for CursorValue {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => out.write_str("NULL"),
+            Self::Int(value) => write!(out, "{value}"),
+            Self::UInt(value) => write!(out, "{value}"),
+            Self::Float(bits) => write!(out, "{}", f64::from_bits(*bits)),
+            Self::Decimal(unscaled, scale) => write!(out, "{unscaled}e-{scale}"),
+            Self::Text(text) => write!(out, "'{text}'"),
+            Self::Bytes(hex) => write!(out, "x'{hex}'"),
+            Self::Date(days) => match chrono::DateTime::from_timestamp(i64::from(*days) * 86_400, 0) {
+                Some(at) => write!(out, "{}", at.format("%Y-%m-%d")),
+                None => write!(out, "day {days}"),
+            },
+            Self::Timestamp(micros) => match chrono::DateTime::from_timestamp_micros(*micros) {
+                Some(at) => write!(out, "{}", at.format("%Y-%m-%d %H:%M:%S%.6f")),
+                None => write!(out, "{micros} µs"),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start => out.write_str("start"),
+            Self::Cursor { values, .. } if values.len() == 1 => write!(out, "{}", values[0]),
+            Self::Cursor { values, .. } => {
+                let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
+                write!(out, "({})", texts.join(", "))
+            }
+            Self::Snapshot { rows, .. } => write!(out, "snapshot of {rows} rows"),
+            Self::Files { files } => write!(out, "{} files", files.len()),
+            Self::Inputs { versions, .. } => write!(out, "{} inputs", versions.len()),
+        }
+    }
+}
+
+impl Position {
+    /// The canonical text: equal positions have equal texts, and it parses back to the same position.
+    ///
+    /// # Panics
+    /// Never: a position holds nothing that JSON cannot.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        serde_json::to_string(self).expect("a position holds only text and whole numbers")
+    }
+
+    /// Reads what [`Position::encode`] wrote.
+    ///
+    /// # Errors
+    /// When the text is not a position.
+    pub fn decode(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+}

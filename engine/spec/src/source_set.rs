@@ -1,0 +1,30 @@
+//! What the parser reads: texts that somebody else loaded.
+
+use karat_diagnostics::{FileId, SourceMap};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// All texts of one project, already read. Loading is the caller's work: this crate does no I/O.
+#[derive(Debug, Clone, Default)]
+pub struct SourceSet {
+    /// Project root: the folder that relative paths in YAML start from.
+    pub root: PathBuf,
+    /// `karat.yaml`, if the project has one.
+    pub project_file: Option<FileId>,
+    /// The pipeline files, sorted by path.
+    pub pipeline_files: Vec<FileId>,
+    /// Every `*.sql` file below the root, by path relative to the root with `/` between names.
+    pub sql_files: BTreeMap<String, FileId>,
+    /// The texts.
+    pub map: SourceMap,
+}
+
+/// Where `${NAME}` gets its value from.
+#[derive(Debug, Clone, Default)]
+pub enum Environment {
+    /// Offline: a variable need not be set; a value that needs one keeps its `${NAME}` and is marked unresolved.
+    #[default]
+    Unresolved,
+    /// These variables and no others; a missing one without a default is a finding.
+    Variables(BTreeMap<String, String>),
+}
