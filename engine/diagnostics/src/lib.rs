@@ -4,10 +4,12 @@
 //! Read next: [`Diagnostic`], then `render/`.
 
 mod diagnostic;
+mod explanation;
 pub mod render;
 mod source;
 mod suggest;
 
 pub use diagnostic::{Code, Diagnostic, Edit, Fix, Label, Related, Severity};
+pub use explanation::Explanation;
 pub use source::{FileId, LineColumn, SourceFile, SourceMap, Span};
 pub use suggest::{did_you_mean, nearest};
