@@ -1,22 +1,24 @@
-//! The page of one code.
+//! The page of one rule or error, as `karat explain` prints it.
 
-/// What `karat explain CODE` prints, and what the generated reference is made of.
+/// What a code means, why it matters, and how to mend it.
+///
+/// All texts are Markdown; `fails` and `passes` are YAML of a pipeline file, or of the part of it that the text before it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Explanation {
-    /// The code, such as `G002`.
+    /// The code, such as `S014`.
     pub code: &'static str,
-    /// What is wrong, in a few words: "unknown table in SQL".
+    /// A few words, lowercase: `unknown key`.
     pub title: &'static str,
-    /// The version that first reported it.
+    /// The version of Karat that reported it first.
     pub since: &'static str,
-    /// What is reported.
+    /// What it does.
     pub what: &'static str,
-    /// Why it is bad.
+    /// Why this is bad.
     pub why: &'static str,
-    /// YAML that is reported.
+    /// YAML that gives the finding.
     pub fails: &'static str,
-    /// The same YAML, mended.
+    /// YAML that does not.
     pub passes: &'static str,
-    /// How to mend it, imperative.
+    /// How to mend it.
     pub fix: &'static str,
 }
