@@ -11,7 +11,7 @@ pub(super) static RULE: Rule = Rule {
         code: "L005",
         title: "chunk too small or too large",
         since: "0.1.0",
-        what: "`chunk.rows` is below 100, `chunk.bytes` is below 64KiB, or `chunk.bytes` is above half of `memory_limit`.",
+        what: "`chunk.rows` is below 100, `chunk.bytes` is below 64KiB, or `chunk.bytes` is above half of `memory_limit`, or `chunk.parallel` is 0.",
         why: "Each chunk costs a query at the source. Small ones make reading slow; one that fills the memory cannot be read at all.",
         fails: r#"version: 1
 connections: { shop: { type: sqlite, path: shop.db } }
@@ -54,6 +54,9 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
         } else if limit.is_some_and(|limit| bytes.0 > limit.0 / 2) {
             report("bytes", format!("one chunk of `{}` may fill more than half of `memory_limit`", table.name()), "too large");
         }
+    }
+    if chunk.parallel.is_some_and(|parallel| parallel.0 == 0) {
+        report("parallel", format!("`{}` is read by no reader", table.name()), "at least 1");
     }
     found
 }

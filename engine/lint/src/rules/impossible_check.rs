@@ -3,7 +3,7 @@
 use crate::rule::{Check, Group, Rule, at};
 use crate::view::TableView;
 use karat_diagnostics::{Diagnostic, Explanation};
-use karat_spec::model::Check as ModelCheck;
+use karat_spec::model::{Check as ModelCheck, MaxFailed};
 
 pub(super) static RULE: Rule = Rule {
     group: Group::Correctness,
@@ -11,7 +11,7 @@ pub(super) static RULE: Rule = Rule {
         code: "S106",
         title: "check that can only fail or only pass",
         since: "0.1.0",
-        what: "The settings of a check contradict each other: `row_count` without limits or with `min` above `max`, `relationship` with unequal lists of columns, `freshness` with `max_age: 0s`, an empty expression.",
+        what: "The settings of a check contradict each other: `row_count` without limits or with `min` above `max`, `relationship` with unequal lists of columns, `freshness` with `max_age: 0s`, `max_failed: 100%`, an empty expression.",
         why: "A check that always passes protects nothing; one that always fails stops every run.",
         fails: r#"version: 1
 silver:
@@ -30,11 +30,19 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     table.checks().filter_map(|(pointer, check)| finding(table, &pointer, check)).collect()
 }
 
+/// Every row may be bad.
+fn tolerates_all(check: &ModelCheck) -> bool {
+    matches!(check.max_failed(), MaxFailed::Share(share) if share.0 >= 100.0)
+}
+
 fn finding(table: &TableView<'_>, pointer: &str, check: &ModelCheck) -> Option<Diagnostic> {
     let report = |key: &str, what: String, help: &str| {
         let message = format!("check `{}` of `{}` {what}", check.kind().as_str(), table.name());
         Some(at(table.value(&format!("{pointer}{key}")), message).with_label("can never do its work").with_help(help))
     };
+    if tolerates_all(check) {
+        return report("/max_failed", "passes when every row is bad".to_owned(), "set a share below 100%");
+    }
     match check {
         ModelCheck::RowCount { min: None, max: None, .. } => report("", "has neither `min` nor `max`".to_owned(), "add `min` or `max`"),
         ModelCheck::RowCount { min: Some(min), max: Some(max), .. } if min > max => {

@@ -18,6 +18,7 @@ mod deletes_without_effect;
 mod empty_list;
 mod full_append;
 mod full_read_with_cursor;
+mod full_upsert;
 mod impossible_check;
 mod keyless_reread;
 mod layer_in_name;
@@ -34,7 +35,10 @@ mod parallel_without_effect;
 mod partition_per_row;
 mod path_escape;
 mod plain_secret;
+mod repeated_check;
 mod repeated_column;
+mod replace_by_changes;
+mod resource_limits;
 mod schedule_without_timezone;
 mod select_and_exclude;
 mod select_star;
@@ -66,7 +70,7 @@ mod upsert_without_key;
 mod volatile_sql;
 
 /// All rules, sorted by code.
-pub(crate) static RULES: [&Rule; 62] = [
+pub(crate) static RULES: [&Rule; 66] = [
     &select_star::RULE,
     &no_description::RULE,
     &no_owner::RULE,
@@ -76,6 +80,7 @@ pub(crate) static RULES: [&Rule; 62] = [
     &schedule_without_timezone::RULE,
     &only_renames::RULE,
     &unused_tolerance::RULE,
+    &repeated_check::RULE,
     &upsert_without_key::RULE,
     &missing_cursor::RULE,
     &keyless_reread::RULE,
@@ -87,6 +92,7 @@ pub(crate) static RULES: [&Rule; 62] = [
     &toothless_guard::RULE,
     &two_cursors::RULE,
     &type_beyond_target::RULE,
+    &replace_by_changes::RULE,
     &unknown_connection::RULE,
     &unused_cdc_key::RULE,
     &upsert_of_new_rows::RULE,
@@ -95,6 +101,7 @@ pub(crate) static RULES: [&Rule; 62] = [
     &volatile_sql::RULE,
     &parallel_without_effect::RULE,
     &unordered_cursor::RULE,
+    &full_upsert::RULE,
     &full_read_with_cursor::RULE,
     &tiny_files::RULE,
     &small_file_bytes::RULE,
@@ -103,6 +110,7 @@ pub(crate) static RULES: [&Rule; 62] = [
     &unconditional_join::RULE,
     &unread_table::RULE,
     &slow_compression::RULE,
+    &resource_limits::RULE,
     &unavailable_plugin::RULE,
     &no_sink::RULE,
     &no_source::RULE,

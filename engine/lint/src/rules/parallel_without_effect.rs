@@ -6,12 +6,12 @@ use karat_diagnostics::{Diagnostic, Explanation};
 use karat_spec::model::Strategy;
 
 pub(super) static RULE: Rule = Rule {
-    group: Group::Incremental,
+    group: Group::Hint,
     page: Explanation {
         code: "I006",
         title: "parallel reading without effect",
         since: "0.1.0",
-        what: "`chunk.parallel` is above 1 with a strategy other than `full`, or is 0.",
+        what: "`chunk.parallel` is above 1 with a strategy other than `full`.",
         why: "Only a whole table is split among readers; what is new since the last run is read in order, by one.",
         fails: r#"version: 1
 connections: { shop: { type: sqlite, path: shop.db } }
@@ -36,10 +36,9 @@ bronze:
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let Some(parallel) = table.bronze().and_then(|bronze| bronze.chunk.as_ref()).and_then(|chunk| chunk.parallel) else { return Vec::new() };
     let strategy = table.strategy();
-    let label = match (parallel.0, strategy) {
-        (0, _) => "no reader at all".to_owned(),
-        (1, _) | (_, Strategy::Full | Strategy::Window | Strategy::Diff) => return Vec::new(),
-        _ => format!("strategy `{}` reads in order, by one reader", strategy.as_str()),
-    };
+    if parallel.0 <= 1 || matches!(strategy, Strategy::Full | Strategy::Window | Strategy::Diff) {
+        return Vec::new();
+    }
+    let label = format!("strategy `{}` reads in order, by one reader", strategy.as_str());
     vec![at(table.value("/chunk/parallel"), format!("`chunk.parallel` of `{}` has no effect", table.name())).with_label(label).with_help("take `parallel` out")]
 }
