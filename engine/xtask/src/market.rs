@@ -4,8 +4,8 @@ use crate::ChoreError;
 use rusqlite::{Connection, Transaction, params};
 use std::path::Path;
 
-/// Pairs with their price in cents at the start.
-const PAIRS: [(&str, &str, i64); 4] = [("BTCUSDT", "XBT/USD", 6_500_000), ("ETHUSDT", "ETH/USD", 345_000), ("SOLUSDT", "SOL/USD", 15_000), ("DOGEUSDT", "XDG/USD", 12)];
+/// Pairs with their price in ten-thousandths at the start.
+const PAIRS: [(&str, &str, i64); 4] = [("BTCUSDT", "XBT/USD", 650_000_000), ("ETHUSDT", "ETH/USD", 34_500_000), ("SOLUSDT", "SOL/USD", 1_500_000), ("DOGEUSDT", "XDG/USD", 1_200)];
 
 /// 2024-01-01T00:00:00Z in microseconds.
 const START_MICROS: i64 = 1_704_067_200_000_000;
@@ -109,7 +109,7 @@ fn insert(transaction: &Transaction<'_>, before: i64, messages: i64, rows: u32) 
 
 struct Trade {
     pair: usize,
-    cents: i64,
+    ticks: i64,
     units: u64,
     sold: bool,
     micros: i64,
@@ -118,7 +118,7 @@ struct Trade {
 impl Trade {
     /// The price as the exchanges write it: decimal text with trailing zeros.
     fn price(&self) -> String {
-        format!("{}.{:02}000000", self.cents / 100, self.cents % 100)
+        format!("{}.{:04}0000", self.ticks / 10_000, self.ticks % 10_000)
     }
 
     fn quantity(&self) -> String {
@@ -129,12 +129,12 @@ impl Trade {
 /// A random walk of four prices.
 struct Walk {
     state: u64,
-    cents: [i64; PAIRS.len()],
+    ticks: [i64; PAIRS.len()],
 }
 
 impl Walk {
     fn seeded(seed: i64) -> Self {
-        Self { state: seed.unsigned_abs().wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x005D_EECE_66D1_CE5D, cents: PAIRS.map(|(_, _, cents)| cents) }
+        Self { state: seed.unsigned_abs().wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x005D_EECE_66D1_CE5D, ticks: PAIRS.map(|(_, _, ticks)| ticks) }
     }
 
     /// SplitMix64: small, well mixed, and the same everywhere.
@@ -152,12 +152,12 @@ impl Walk {
 
     fn next_trade(&mut self, id: i64) -> Trade {
         let pair = usize::try_from(self.below(PAIRS.len() as u64)).unwrap_or_default();
-        let step = self.cents[pair] / 5_000 + 1;
+        let step = self.ticks[pair] / 5_000 + 1;
         let moved = i64::try_from(self.below(2 * step.unsigned_abs() + 1)).unwrap_or_default() - step;
-        self.cents[pair] = (self.cents[pair] + moved).max(1);
+        self.ticks[pair] = (self.ticks[pair] + moved).max(1);
         // One trade a second on each exchange, at an uneven moment of it.
         let micros = START_MICROS + id * 1_000_000 + i64::try_from(self.below(999_999)).unwrap_or_default();
-        Trade { pair, cents: self.cents[pair], units: self.below(500_000_000) + 1, sold: self.below(2) == 1, micros }
+        Trade { pair, ticks: self.ticks[pair], units: self.below(500_000_000) + 1, sold: self.below(2) == 1, micros }
     }
 }
 
