@@ -86,14 +86,12 @@ pub fn build_engine(root: &Path) -> Result<PathBuf, ChoreError> {
     if !output.status.success() {
         return Err(ChoreError::new("the engine does not compile: mend it first"));
     }
-    cargo_metadata::Message::parse_stream(output.stdout.as_slice())
-        .filter_map(Result::ok)
-        .find_map(|message| match message {
-            cargo_metadata::Message::CompilerArtifact(artifact) if artifact.target.name == "karat" => {
-                artifact.executable.map(cargo_metadata::camino::Utf8PathBuf::into_std_path_buf)
-            }
-            _ => None,
-        })
+    let messages = String::from_utf8_lossy(&output.stdout).into_owned();
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "karat")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
         .ok_or_else(|| ChoreError::new("cargo built no binary named `karat`"))
 }
 

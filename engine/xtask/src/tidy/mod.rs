@@ -7,6 +7,7 @@
 mod fake;
 mod layers;
 mod links;
+mod metadata;
 mod places;
 mod policy;
 mod registry;
@@ -18,6 +19,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use metadata::Metadata;
 pub use policy::Policy;
 pub use workspace::{Crate, Dependency, DependencyKind, Workspace};
 
@@ -78,12 +80,8 @@ struct TreeFile {
 /// # Errors
 /// When the manifests or the files cannot be read; findings are no errors.
 pub fn check_repository(root: &Path) -> Result<Findings, ChoreError> {
-    let metadata = cargo_metadata::MetadataCommand::new()
-        .manifest_path(root.join("Cargo.toml"))
-        .other_options(vec!["--locked".to_owned(), "--filter-platform".to_owned(), "x86_64-unknown-linux-gnu".to_owned()])
-        .exec()
-        .map_err(|error| ChoreError::new(format!("`cargo metadata` failed: {error}")))?;
-    let policy = Policy::parse(&metadata.workspace_metadata)?;
+    let metadata = Metadata::read(root)?;
+    let policy = Policy::parse(&metadata.metadata)?;
     let workspace = Workspace::from_metadata(&metadata, root);
     let files = tree_files(root)?;
 

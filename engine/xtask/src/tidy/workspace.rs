@@ -1,6 +1,6 @@
 //! The crates of the workspace and their dependencies, without what tidy does not need.
 
-use cargo_metadata::{Metadata, PackageId};
+use super::metadata::{Metadata, NamedDependency};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -45,22 +45,20 @@ pub enum DependencyKind {
 impl Workspace {
     pub(super) fn from_metadata(metadata: &Metadata, root: &Path) -> Self {
         let short: BTreeMap<&str, String> = metadata
-            .workspace_packages()
-            .into_iter()
+            .members()
             .map(|package| {
-                let folder = package.manifest_path.parent().map_or(Path::new(""), |path| path.as_std_path());
-                let relative = folder.strip_prefix(root).unwrap_or(folder).to_string_lossy().replace('\\', "/");
+                let folder = package.manifest_path.parent().unwrap_or(Path::new(""));
+                let relative = folder.strip_prefix(root).unwrap_or(folder).to_string_lossy().into_owned();
                 (package.name.as_str(), relative.strip_prefix("engine/").unwrap_or(&relative).to_owned())
             })
             .collect();
-        let edges = product_edges(metadata);
+        let links = metadata.links();
         let mut crates: Vec<Crate> = metadata
-            .workspace_packages()
-            .into_iter()
+            .members()
             .map(|package| Crate {
                 name: short[package.name.as_str()].clone(),
                 dependencies: package.dependencies.iter().map(|dependency| read_dependency(dependency, &short)).collect(),
-                links: reachable(metadata, &edges, &package.id),
+                links: reachable(metadata, &links, &package.id),
             })
             .collect();
         crates.sort_by(|one, two| one.name.cmp(&two.name));
@@ -68,33 +66,19 @@ impl Workspace {
     }
 }
 
-fn read_dependency(dependency: &cargo_metadata::Dependency, short: &BTreeMap<&str, String>) -> Dependency {
+fn read_dependency(dependency: &NamedDependency, short: &BTreeMap<&str, String>) -> Dependency {
     let own = short.get(dependency.name.as_str());
-    let kind = match dependency.kind {
-        cargo_metadata::DependencyKind::Development => DependencyKind::Development,
-        _ => DependencyKind::Product,
-    };
+    let kind = if dependency.kind.as_deref() == Some("dev") { DependencyKind::Development } else { DependencyKind::Product };
     Dependency { name: own.cloned().unwrap_or_else(|| dependency.name.clone()), is_own: own.is_some(), kind }
 }
 
-/// The resolved graph without dev-dependencies.
-fn product_edges(metadata: &Metadata) -> BTreeMap<&PackageId, Vec<&PackageId>> {
-    let nodes = metadata.resolve.iter().flat_map(|resolve| &resolve.nodes);
-    nodes
-        .map(|node| {
-            let normal = node.deps.iter().filter(|edge| edge.dep_kinds.iter().any(|kind| kind.kind == cargo_metadata::DependencyKind::Normal));
-            (&node.id, normal.map(|edge| &edge.pkg).collect())
-        })
-        .collect()
-}
-
-fn reachable(metadata: &Metadata, edges: &BTreeMap<&PackageId, Vec<&PackageId>>, from: &PackageId) -> BTreeSet<String> {
+fn reachable(metadata: &Metadata, links: &BTreeMap<&str, Vec<&str>>, from: &str) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     let mut open = vec![from];
     while let Some(next) = open.pop() {
         if seen.insert(next) {
-            open.extend(edges.get(next).into_iter().flatten().copied());
+            open.extend(links.get(next).into_iter().flatten());
         }
     }
-    metadata.packages.iter().filter(|package| seen.contains(&package.id) && package.id != *from).map(|package| package.name.to_string()).collect()
+    metadata.packages.iter().filter(|package| seen.contains(package.id.as_str()) && package.id != from).map(|package| package.name.clone()).collect()
 }
