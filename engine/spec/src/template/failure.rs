@@ -59,9 +59,11 @@ pub(super) fn scan_problem(problem: &ScanProblem, text: &str) -> Problem {
 /// Turns the engine's error about `text` into problems.
 pub(super) fn template_problems(error: &Error, text: &str, segments: &[Segment], undeclared: &[String], scope: &Scope) -> Vec<Problem> {
     let range = error.range().filter(|range| range.end <= text.len() && range.start < range.end).unwrap_or(0..text.len());
+    // The engine counts an unexpected character as one byte.
+    let range = text.floor_char_boundary(range.start)..text.ceil_char_boundary(range.end);
     let detail = error.detail().unwrap_or("").to_owned();
     match error.kind() {
-        ErrorKind::SyntaxError | ErrorKind::BadEscape => vec![Problem::new(codes::TEMPLATE_SYNTAX, &range, format!("the template cannot be read: {detail}"))],
+        ErrorKind::SyntaxError | ErrorKind::BadEscape => vec![Problem::new(codes::TEMPLATE_SYNTAX, &range, format!("the template does not parse: {detail}"))],
         ErrorKind::UndefinedError => undefined_names(text, segments, undeclared, scope, &range),
         ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::UnknownMethod => {
             vec![Problem::new(codes::TEMPLATE_NAME, &range, format!("the template uses what does not exist: {detail}"))]

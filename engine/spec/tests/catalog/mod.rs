@@ -4,7 +4,7 @@ use karat_spec::{Capabilities, Catalog, PluginManifest};
 use serde_json::{Value, json};
 
 /// The plugins that the tests name.
-pub fn catalog() -> Catalog {
+pub(crate) fn catalog() -> Catalog {
     let path = json!({"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"], "additionalProperties": false});
     let server = json!({
         "type": "object",
