@@ -12,10 +12,12 @@ pub(super) static RULE: Rule = Rule {
         since: "0.1.0",
         what: "`lint.policy` of `karat.yaml` is written.",
         why: "This build does not check policies, so a breach would go unseen.",
-        fails: r#"version: 1
+        fails: r#"# karat.yaml
+version: 1
 lint: { policy: { required_tags: [owner] } }
 "#,
-        passes: r#"version: 1
+        passes: r#"# karat.yaml
+version: 1
 lint: { levels: { C003: warn } }
 "#,
         fix: "Take `policy` out. The rules C002 and C003 ask for descriptions and owners when their level is raised.",

@@ -43,7 +43,7 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let cdc = table.cdc();
     let (pointer, why) = match cdc {
         Some(cdc) if cdc.null_cursor == Some(NullCursor::AlwaysReread) => ("/cdc/null_cursor", "rows without a cursor value are read in every run"),
-        Some(cdc) if cdc.lookback.is_some() => ("/cdc/lookback", "rows of the lookback are read again in every run"),
+        Some(cdc) if cdc.lookback.is_some_and(|lookback| !lookback.0.is_zero()) => ("/cdc/lookback", "rows of the lookback are read again in every run"),
         _ => ("/cdc/strategy", "the rows at the watermark are read again in every run"),
     };
     let found = at(table.value(pointer), format!("`{}` reads rows again and appends them, but has no `key`", table.name()))

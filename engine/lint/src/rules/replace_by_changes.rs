@@ -1,4 +1,4 @@
-//! D012: table replaced by its newest rows.
+//! D011: table replaced by its newest rows.
 
 use crate::rule::{Check, Group, Rule, at};
 use crate::view::TableView;
@@ -8,7 +8,7 @@ use karat_spec::model::{LoadMode, Strategy};
 pub(super) static RULE: Rule = Rule {
     group: Group::DataSafety,
     page: Explanation {
-        code: "D012",
+        code: "D011",
         title: "table replaced by its newest rows",
         since: "0.1.0",
         what: "A strategy that reads only what changed is combined with `mode: replace`.",

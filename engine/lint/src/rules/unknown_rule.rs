@@ -12,10 +12,12 @@ pub(super) static RULE: Rule = Rule {
         since: "0.1.0",
         what: "`lint.levels` names a code that is no rule, or one whose level cannot be changed.",
         why: "The level has no effect, and the rule that was meant keeps its own.",
-        fails: r#"version: 1
+        fails: r#"# karat.yaml
+version: 1
 lint: { levels: { C0001: off } }
 "#,
-        passes: r#"version: 1
+        passes: r#"# karat.yaml
+version: 1
 lint: { levels: { C001: "off" } }
 "#,
         fix: "Name a rule; `karat explain CODE` shows its page.",
