@@ -427,32 +427,40 @@ fn a_project_sets_levels() {
     check(
         &[("karat.yaml", karat), ("pipelines/a.yaml", yaml)],
         expect![[r#"
-        note[C003]: nobody owns `silver.silver_x`
-         --> pipelines/a.yaml:3:3
-          |
-        3 |   silver_x: { sql: "SELECT 1 AS a", layout: { min_file_rows: 1 } }
-          |   ^^^^^^^^ no owner here or in the pipeline
-          |
-        help: add `owner` to the pipeline
+            error[S104]: `S013` is no lint rule
+             --> karat.yaml:2:57
+              |
+            2 | lint: { levels: { C004: error, L002: "off", C003: note, S013: warn, D999: warn } }
+              |                                                         ^^^^ always an error
+              |
+            help: take it out: only rules of lint have a level
 
-        error[C004]: the name of `silver.silver_x` says its layer twice
-         --> pipelines/a.yaml:3:3
-          |
-        3 |   silver_x: { sql: "SELECT 1 AS a", layout: { min_file_rows: 1 } }
-          |   ^^^^^^^^ says `silver` again
-          |
-        help: name it `x`
+            error[S104]: `D999` is no lint rule
+             --> karat.yaml:2:69
+              |
+            2 | lint: { levels: { C004: error, L002: "off", C003: note, S013: warn, D999: warn } }
+              |                                                                     ^^^^ no rule has this code
+              |
+            help: rules have codes such as `D001` or `C005`
 
-        error[S104]: `D999` is no lint rule
-         |
-        help: rules have codes such as `D001` or `C005`
+            note[C003]: nobody owns `silver.silver_x`
+             --> pipelines/a.yaml:3:3
+              |
+            3 |   silver_x: { sql: "SELECT 1 AS a", layout: { min_file_rows: 1 } }
+              |   ^^^^^^^^ no owner here or in the pipeline
+              |
+            help: add `owner` to the pipeline
 
-        error[S104]: `S013` is no lint rule
-         |
-        help: take it out: only rules of lint have a level
+            error[C004]: the name of `silver.silver_x` says its layer twice
+             --> pipelines/a.yaml:3:3
+              |
+            3 |   silver_x: { sql: "SELECT 1 AS a", layout: { min_file_rows: 1 } }
+              |   ^^^^^^^^ says `silver` again
+              |
+            help: name it `x`
 
-        3 errors, 1 note
-    "#]],
+            3 errors, 1 note
+        "#]],
     );
 }
 

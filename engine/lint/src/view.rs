@@ -121,8 +121,9 @@ impl<'a> TableView<'a> {
         self.bronze()?.cdc.as_ref()
     }
 
+    /// True when a cursor is written.
     pub(crate) fn has_cursor(&self) -> bool {
-        self.cdc().is_some_and(|cdc| cdc.cursor.is_some() || cdc.cursor_sql.is_some())
+        self.table.incomplete || self.cdc().is_some_and(|cdc| cdc.cursor.is_some() || cdc.cursor_sql.is_some())
     }
 
     /// What a Bronze table reads in each run; `full` by default.
@@ -147,9 +148,9 @@ impl<'a> TableView<'a> {
         self.written_mode().unwrap_or(by_default)
     }
 
-    /// True when a key is written.
+    /// True when a key is written, or may be written in what could not be read.
     pub(crate) fn has_key(&self) -> bool {
-        self.table.key().is_some_and(|key| !key.is_empty())
+        self.table.incomplete || self.table.key().is_some_and(|key| !key.is_empty())
     }
 
     /// True when a key is written, or the source table may have a primary key.
@@ -191,6 +192,14 @@ impl ProjectView<'_> {
     pub(crate) fn at(&self, pointer: &str, message: impl Into<String>) -> Diagnostic {
         if self.spec.spans.contains(pointer) {
             return crate::rule::at(self.spec.spans.value(pointer), message);
+        }
+        Diagnostic::global(Code(""), Severity::Error, message)
+    }
+
+    /// A finding at a key of `karat.yaml`, if its place is known.
+    pub(crate) fn at_key(&self, pointer: &str, message: impl Into<String>) -> Diagnostic {
+        if self.spec.spans.contains(pointer) {
+            return crate::rule::at(self.spec.spans.key(pointer), message);
         }
         Diagnostic::global(Code(""), Severity::Error, message)
     }

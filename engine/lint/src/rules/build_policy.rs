@@ -29,6 +29,6 @@ fn check(project: &ProjectView<'_>) -> Vec<Diagnostic> {
     if project.spec.lint.policy.is_empty() {
         return Vec::new();
     }
-    let found = project.at("/lint/policy", "this build does not check `lint.policy`").with_label("not part of this build");
+    let found = project.at_key("/lint/policy", "this build does not check `lint.policy`").with_label("not part of this build");
     vec![found.with_help("take `policy` out; `levels: { C002: error, C003: error }` asks for descriptions and owners")]
 }

@@ -32,7 +32,7 @@ fn check(project: &ProjectView<'_>) -> Vec<Diagnostic> {
         if rules.iter().any(|rule| rule.code() == code) {
             continue;
         }
-        let finding = project.at(&format!("/lint/levels/{}", crate::view::escaped(code)), format!("`{code}` is no lint rule"));
+        let finding = project.at_key(&format!("/lint/levels/{}", crate::view::escaped(code)), format!("`{code}` is no lint rule"));
         let is_error = code.len() == 4 && code.starts_with(['S', 'G', 'Q']) && code[1..].bytes().all(|byte| byte.is_ascii_digit());
         found.push(if is_error {
             finding.with_label("always an error").with_help("take it out: only rules of lint have a level")
