@@ -36,8 +36,8 @@ bronze:
 };
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
-    let strategy = table.strategy();
-    if !matches!(strategy, Strategy::Timestamp | Strategy::Hybrid) || table.load_mode() != LoadMode::Append || table.has_key() {
+    let Some(strategy) = table.strategy() else { return Vec::new() };
+    if !matches!(strategy, Strategy::Timestamp | Strategy::Hybrid) || table.load_mode() != Some(LoadMode::Append) || table.has_key() {
         return Vec::new();
     }
     let cdc = table.cdc();
@@ -49,6 +49,7 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let found = at(table.value(pointer), format!("`{}` reads rows again and appends them, but has no `key`", table.name()))
         .with_label("reads rows again")
         .with_note(format!("{why}; without a key nobody can tell which of them are there already"));
-    let found = if table.written_mode().is_some() { found.with_secondary(table.value("/load/mode"), "appends them") } else { found };
+    let found =
+        if table.written_mode().is_some() { found.with_secondary(table.value("/load/mode"), "appends them") } else { found.with_note("without a key the load mode is `append`") };
     vec![found.with_help("write the columns that identify a row as `key`")]
 }
