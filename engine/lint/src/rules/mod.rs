@@ -13,6 +13,7 @@ mod build_strategy;
 mod chunk_size;
 mod column_not_taken;
 mod database_load_keys;
+mod dedup_without_key;
 mod deletes_unseen;
 mod deletes_without_effect;
 mod empty_list;
@@ -69,7 +70,7 @@ mod upsert_without_key;
 mod volatile_sql;
 
 /// All rules, sorted by code.
-pub(crate) static RULES: [&Rule; 65] = [
+pub(crate) static RULES: [&Rule; 66] = [
     &select_star::RULE,
     &no_description::RULE,
     &no_owner::RULE,
@@ -91,6 +92,7 @@ pub(crate) static RULES: [&Rule; 65] = [
     &toothless_guard::RULE,
     &type_beyond_target::RULE,
     &replace_by_changes::RULE,
+    &dedup_without_key::RULE,
     &unknown_connection::RULE,
     &unused_cdc_key::RULE,
     &upsert_of_new_rows::RULE,

@@ -33,9 +33,10 @@ fn check(project: &ProjectView<'_>) -> Vec<Diagnostic> {
             continue;
         }
         let finding = project.at_key(&format!("/lint/levels/{}", crate::view::escaped(code)), format!("`{code}` is no lint rule"));
-        let is_error = code.len() == 4 && code.starts_with(['S', 'G', 'Q']) && code[1..].bytes().all(|byte| byte.is_ascii_digit());
-        found.push(if is_error {
-            finding.with_label("always an error").with_help("take it out: only rules of lint have a level")
+        let is_code = code.len() == 4 && code.starts_with(['S', 'G', 'I', 'D', 'Q', 'L', 'P', 'C']) && code[1..].bytes().all(|byte| byte.is_ascii_digit());
+        // Shape, graph and SQL are no rules, nor is what the plan finds at the source: codes from 100 on.
+        found.push(if is_code && (code.starts_with(['S', 'G', 'Q']) || &code[1..2] == "1") {
+            finding.with_label("its level cannot be changed").with_help("take it out: only rules of lint have a level")
         } else {
             let help = did_you_mean(code, rules.iter().map(|rule| rule.code())).unwrap_or_else(|| "rules have codes such as `D001` or `C005`".to_owned());
             finding.with_label("no rule has this code").with_help(help)
