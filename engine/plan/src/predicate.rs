@@ -1,0 +1,59 @@
+//! Which rows a run reads, as people read it.
+
+use karat_plugin_api::{CursorExpr, CursorValue, Position};
+use karat_spec::model::{Duration, NullCursor, Strategy};
+
+/// What decides which rows are read.
+pub(crate) struct ReadFacts<'a> {
+    pub(crate) strategy: Strategy,
+    pub(crate) cursor: Option<&'a CursorExpr>,
+    pub(crate) tie: &'a [String],
+    pub(crate) lookback: Option<Duration>,
+    pub(crate) null_cursor: NullCursor,
+    pub(crate) after: Option<&'a Position>,
+}
+
+/// The predicate of a read of a table or query.
+pub(crate) fn of_rows(facts: &ReadFacts<'_>) -> String {
+    let Some(cursor) = facts.cursor.filter(|_| matches!(facts.strategy, Strategy::Id | Strategy::Timestamp | Strategy::Hybrid)) else {
+        return "all rows, in one snapshot".into();
+    };
+    let cursor = cursor_text(cursor);
+    let columns: Vec<&str> = std::iter::once(cursor).chain(facts.tie.iter().map(String::as_str)).collect();
+    let Some(Position::Cursor { values, .. }) = facts.after else {
+        return format!("all rows, ordered by {}", columns.join(", "));
+    };
+    let bound = bound(cursor, &columns, values, facts);
+    match facts.null_cursor {
+        NullCursor::AlwaysReread => format!("{bound} OR {cursor} IS NULL"),
+        NullCursor::Error => bound,
+    }
+}
+
+fn bound(cursor: &str, columns: &[&str], values: &[CursorValue], facts: &ReadFacts<'_>) -> String {
+    let first = values.first().map(ToString::to_string).unwrap_or_default();
+    match (facts.strategy, facts.lookback) {
+        (_, Some(lookback)) => format!("{cursor} >= {first} - {lookback}"),
+        (Strategy::Timestamp, None) => format!("{cursor} >= {first}"),
+        _ if columns.len() > 1 && values.len() == columns.len() => {
+            let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+            format!("({}) > ({})", columns.join(", "), values.join(", "))
+        }
+        _ => format!("{cursor} > {first}"),
+    }
+}
+
+/// The predicate of a read of files. `ledger` tells whether files that were read before are left out.
+pub(crate) fn of_files(glob: &str, is_ledger: bool, after: Option<&Position>) -> String {
+    match after {
+        Some(Position::Files { files }) if is_ledger => format!("files `{glob}` that are not among the {} read before", files.len()),
+        _ => format!("all files `{glob}`"),
+    }
+}
+
+/// The cursor as the user wrote it.
+pub(crate) fn cursor_text(cursor: &CursorExpr) -> &str {
+    match cursor {
+        CursorExpr::Column(text) | CursorExpr::Sql(text) => text,
+    }
+}
