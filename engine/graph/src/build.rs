@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn a_broken_table_is_not_unknown() {
         let mut fixture = Fixture::new(&[("silver.a", "SELECT * FROM bronze.broken", &["bronze.broken"])]);
-        fixture.spec.broken_tables.push((TableName::parse("bronze.broken").unwrap(), fixture.spec.tables[0].name_span));
+        fixture.spec.broken_tables.push((TableName::parse("bronze.broken").expect("a full name"), fixture.spec.tables[0].name_span));
         check(&fixture, expect![[""]]);
     }
 

@@ -5,6 +5,7 @@ use crate::{Reference, TableGraph, TableIndex, findings};
 use karat_diagnostics::Diagnostic;
 use petgraph::Direction;
 use petgraph::algo::tarjan_scc;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// One finding per knot of tables: its shortest cycle through its first table, with every place that makes it.
@@ -57,8 +58,8 @@ fn shortest(graph: &TableGraph, knot: &[TableIndex]) -> Option<Vec<TableIndex>> 
                 path.reverse();
                 return Some(path);
             }
-            if !came_from.contains_key(&other) {
-                came_from.insert(other, table);
+            if let Entry::Vacant(unseen) = came_from.entry(other) {
+                unseen.insert(table);
                 pending.push_back(other);
             }
         }

@@ -48,7 +48,8 @@ pub enum ReadStrategy {
     Keyset {
         /// What orders rows.
         cursor: CursorExpr,
-        /// Columns that break ties, in order; empty for a unique cursor.
+        /// Columns that break ties, in order; empty for a unique cursor or without a key. A cursor counts as unique only where the catalogue
+        /// proves it (primary key, unique index); then rows at the watermark are not looked at again. In all other cases they may be delivered again.
         tie: Vec<String>,
         /// Where the last run ended; [`Position::Start`] for the first.
         after: Position,
@@ -117,6 +118,16 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`crate::ErrorKind::NotFound`] names the nearest existing object in its help.
     async fn describe(&self, object: &SourceObject) -> Result<SourceSchema, ConnectorError>;
+
+    /// Where this read would end, if that can be said without reading rows; `None` where it cannot.
+    ///
+    /// A full read whose answer equals the committed position has nothing new and may be left out.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    async fn probe(&self, _request: &ReadRequest) -> Result<Option<Position>, ConnectorError> {
+        Ok(None)
+    }
 
     /// Opens one consistent read. Nothing is read before the stream is polled.
     ///

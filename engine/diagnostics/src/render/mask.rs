@@ -5,6 +5,8 @@ use std::ops::Range;
 const MASK: &str = "***";
 /// Keys whose literal value is a secret, as the end of the key's name.
 const SECRET_KEYS: [&str; 7] = ["password", "passwd", "secret", "token", "api_key", "secret_key", "access_key"];
+/// How well-known tokens begin.
+const TOKENS: [&str; 9] = ["AKIA", "ASIA", "ghp_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "sk_live_", "-----BEGIN"];
 
 /// A text without its secrets, and the way from offsets of the original to offsets of the masked text.
 pub(crate) struct Masked {
@@ -21,7 +23,7 @@ impl Masked {
 
     /// Masks also literals after keys such as `password`, for quoted YAML.
     pub(crate) fn source(text: &str, secrets: &[String]) -> Self {
-        Self::cut(text, secret_values(text, secrets).chain(url_passwords(text)).chain(secret_literals(text)).collect())
+        Self::cut(text, secret_values(text, secrets).chain(url_passwords(text)).chain(secret_literals(text)).chain(tokens(text)).collect())
     }
 
     /// True when something was masked.
@@ -83,9 +85,7 @@ fn url_passwords(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
 fn secret_literals(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     text.match_indices(':').filter_map(|(colon, _)| {
         let key = text[..colon].trim_end_matches(['"', '\'', ' ']);
-        let tail = &key.as_bytes()[key.len().saturating_sub(16)..];
-        let is_secret = SECRET_KEYS.iter().any(|name| tail.len() >= name.len() && tail[tail.len() - name.len()..].eq_ignore_ascii_case(name.as_bytes()));
-        if !is_secret {
+        if !ends_with_secret_key(key) {
             return None;
         }
         let after = &text[colon + 1..];
@@ -108,6 +108,26 @@ fn secret_literals(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
             }
         }
     })
+}
+
+/// `AKIA…` and the like, and `password=…` in a URL, wherever they stand.
+fn tokens(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
+    let stop = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ',' | '}' | '&');
+    let known = TOKENS.iter().flat_map(move |token| text.match_indices(token)).map(move |(at, _)| {
+        let rest = &text[at..];
+        at..at + rest.find(stop).unwrap_or(rest.len())
+    });
+    let parameters = text.match_indices('=').filter_map(move |(equals, _)| {
+        let rest = &text[equals + 1..];
+        let is_secret = ends_with_secret_key(&text[..equals]);
+        is_secret.then(|| literal(text, equals + 1..equals + 1 + rest.find(stop).unwrap_or(rest.len()))).flatten()
+    });
+    known.filter(|range| range.len() >= 16).chain(parameters)
+}
+
+fn ends_with_secret_key(text: &str) -> bool {
+    let tail = &text.as_bytes()[text.len().saturating_sub(16)..];
+    SECRET_KEYS.iter().any(|name| tail.len() >= name.len() && tail[tail.len() - name.len()..].eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// A value from the environment is no literal: `${NAME}` may be shown.
@@ -158,6 +178,11 @@ mod tests {
         check("{ user: me, password: hunter2, \"api_key\": 'a b' } # x", &[], expect!["{ user: me, password: ***, \"api_key\": '***' } # x"]);
         check("db_password: hunter2 # do not tell\nnext: 1", &[], expect!["db_password: *** # do not tell\nnext: 1"]);
         check("token:\n  - a", &[], expect!["token:\n  - a"]);
+    }
+
+    #[test]
+    fn tokens_and_parameters_of_urls_are_masked() {
+        check("user: AKIAIOSFODNN7EXAMPLE, url: https://h/x?password=hunter2&a=b", &[], expect!["user: ***, url: https://h/x?password=***&a=b"]);
     }
 
     #[test]

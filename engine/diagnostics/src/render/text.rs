@@ -119,7 +119,10 @@ mod tests {
             .with_note("tables are named `<layer>.<table>`")
             .with_help(format!("a table with a similar name is defined at {PLACE_OF_RELATED}: `bronze.trades_binance`"))
             .with_related(span_of(&sources, files[0], "trades_binance"), "`bronze.trades_binance` is defined here");
-        check(finding, &sources, expect![[r#"
+        check(
+            finding,
+            &sources,
+            expect![[r#"
             error[G002]: `silver.trades` reads `bronze.trades_binanse`, which is not defined
              --> pipelines/market.yaml:7:12
               |
@@ -130,7 +133,8 @@ mod tests {
             help: a table with a similar name is defined at pipelines/market.yaml:2:3: `bronze.trades_binance`
 
             1 error
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
@@ -141,7 +145,10 @@ mod tests {
             .with_secondary(span_of(&sources, files[0], "gold"), "the other layer")
             .with_related(span_of(&sources, files[0], "x"), "it is first defined here")
             .with_help("rename one of them");
-        check(finding, &sources, expect![[r#"
+        check(
+            finding,
+            &sources,
+            expect![[r#"
             warning[G002]: table `gold.x` is defined twice
              --> b.yaml:2:3
               |
@@ -163,14 +170,18 @@ mod tests {
             help: rename one of them
 
             1 warning
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn secrets_never_appear() {
         let (sources, files) = sources(&[("a.yaml", "c: { url: \"mysql://me:hunter2@db\", x: s3cret, kind: y }\n")]);
         let finding = Diagnostic::error(CODE, "s3cret is known", span_of(&sources, files[0], "kind"));
-        check(finding, &sources, expect![[r#"
+        check(
+            finding,
+            &sources,
+            expect![[r#"
             error[G002]: *** is known
              --> a.yaml:1:40
               |
@@ -178,13 +189,17 @@ mod tests {
               |                                        ^^^^
 
             1 error
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn marks_follow_wide_characters_tabs_and_line_ends() {
         let (sources, files) = sources(&[("a.yaml", "\u{feff}名前:\t\"値\" # x\r\nb: y\r\n")]);
-        check(Diagnostic::error(CODE, "wide", span_of(&sources, files[0], "値")), &sources, expect![[r#"
+        check(
+            Diagnostic::error(CODE, "wide", span_of(&sources, files[0], "値")),
+            &sources,
+            expect![[r#"
             error[G002]: wide
              --> a.yaml:1:6
               |
@@ -192,8 +207,12 @@ mod tests {
               |           ^^
 
             1 error
-        "#]]);
-        check(Diagnostic::error(CODE, "first", Span::start_of(files[0])), &sources, expect![[r#"
+        "#]],
+        );
+        check(
+            Diagnostic::error(CODE, "first", Span::start_of(files[0])),
+            &sources,
+            expect![[r#"
             error[G002]: first
              --> a.yaml:1:1
               |
@@ -201,8 +220,12 @@ mod tests {
               | ^
 
             1 error
-        "#]]);
-        check(Diagnostic::error(CODE, "end of line", span_of(&sources, files[0], "\r\nb")), &sources, expect![[r#"
+        "#]],
+        );
+        check(
+            Diagnostic::error(CODE, "end of line", span_of(&sources, files[0], "\r\nb")),
+            &sources,
+            expect![[r#"
             error[G002]: end of line
              --> a.yaml:1:12
               |
@@ -210,8 +233,12 @@ mod tests {
               |                  ^
 
             1 error
-        "#]]);
-        check(Diagnostic::error(CODE, "end of file", Span::new(files[0], 999, 1000)), &sources, expect![[r#"
+        "#]],
+        );
+        check(
+            Diagnostic::error(CODE, "end of file", Span::new(files[0], 999, 1000)),
+            &sources,
+            expect![[r#"
             error[G002]: end of file
              --> a.yaml:3:1
               |
@@ -219,19 +246,24 @@ mod tests {
               | ^
 
             1 error
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn a_finding_without_a_place_has_no_excerpt() {
         let (sources, _) = sources(&[]);
-        check(Diagnostic::global(CODE, Severity::Note, "there are no pipelines").with_note("nothing was read"), &sources, expect![[r#"
+        check(
+            Diagnostic::global(CODE, Severity::Note, "there are no pipelines").with_note("nothing was read"),
+            &sources,
+            expect![[r#"
             note[G002]: there are no pipelines
              |
              = note: nothing was read
 
             1 note
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub struct ProjectSpec {
     pub pipelines: Vec<PipelineSpec>,
     /// All tables of all pipelines, in file and source order.
     pub tables: Vec<TableSpec>,
-    /// Tables that are written, but too broken to be in `tables`: naming one is no further fault.
+    /// Names of tables that a finding keeps out of `tables`, with their places: references to them are no findings of their own.
     pub broken_tables: Vec<(TableName, Span)>,
     /// Connections of `karat.yaml`, which every pipeline can use.
     pub connections: IndexMap<String, ConnectionSpec>,
@@ -32,6 +32,8 @@ pub struct ProjectSpec {
     pub jobs: Option<Count>,
     /// Values that came from the environment; whoever prints masks them.
     pub secrets: Secrets,
+    /// Where each key and value of `karat.yaml` stands; empty without one.
+    pub spans: crate::SpanIndex,
     /// Names of vars that are defined in `karat.yaml`: name, span of the key, used by some template.
     pub vars: Vec<VarUse>,
 }
