@@ -93,7 +93,9 @@ fn overrides(copied: &Copied<'_>, found: &mut Found<'_>) {
         let message = format!("`{name}` of `{}` loses something as `{}`: {loss}", copied.table.name, declared.as_str());
         let pointer = format!("/types/{}", name.replace('~', "~0").replace('/', "~1"));
         let is_type = format!("the source has {} (`{}`)", ddl::type_name(&column.data_type), column.declared);
-        found.add(LOSSY_TYPE, copied.table.spans.value(&pointer), message, |finding| finding.with_note(is_type).with_help("take the override out, and convert in Silver where the loss is meant"));
+        found.add(LOSSY_TYPE, copied.table.spans.value(&pointer), message, |finding| {
+            finding.with_note(is_type).with_help("take the override out, and convert in Silver where the loss is meant")
+        });
     }
 }
 
@@ -115,7 +117,9 @@ fn key(copied: &Copied<'_>, found: &mut Found<'_>) {
     if is_known && !work.key_is_unique && !is_indexed {
         let message = format!("nothing at the source keeps the key of `{name}` unique: rows with one key would replace each other");
         let note = format!("the primary key is {}", quoted(schema.primary_key.iter().map(String::as_str)));
-        found.add(KEY_NOT_UNIQUE, copied.table.spans.value("/key"), message, |finding| finding.with_note(note).with_help("use the primary key, or make the key unique at the source"));
+        found.add(KEY_NOT_UNIQUE, copied.table.spans.value("/key"), message, |finding| {
+            finding.with_note(note).with_help("use the primary key, or make the key unique at the source")
+        });
     }
 }
 

@@ -56,7 +56,9 @@ mod tests {
     #[test]
     fn only_overrides_that_change_values_silently_are_lossy() {
         let is_lossy = |from: &str, to: &str| loss(DeclaredType::parse(from).expect("a type").data_type(), DeclaredType::parse(to).expect("a type").data_type()).is_some();
-        for (from, to) in [("double", "bigint"), ("decimal(18,4)", "decimal(18,2)"), ("bigint", "double"), ("timestamp", "date"), ("timestamptz", "timestamp"), ("timestamp", "timestamp(3)")] {
+        for (from, to) in
+            [("double", "bigint"), ("decimal(18,4)", "decimal(18,2)"), ("bigint", "double"), ("timestamp", "date"), ("timestamptz", "timestamp"), ("timestamp", "timestamp(3)")]
+        {
             assert!(is_lossy(from, to), "{from} to {to}");
         }
         // A number too large for a narrower integer stops the run: nothing is lost silently.
