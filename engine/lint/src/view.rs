@@ -121,13 +121,17 @@ impl<'a> TableView<'a> {
         self.bronze()?.cdc.as_ref()
     }
 
+    /// True when a cursor is written.
     pub(crate) fn has_cursor(&self) -> bool {
-        self.cdc().is_some_and(|cdc| cdc.cursor.is_some() || cdc.cursor_sql.is_some())
+        self.table.incomplete || self.cdc().is_some_and(|cdc| cdc.cursor.is_some() || cdc.cursor_sql.is_some())
     }
 
-    /// What a Bronze table reads in each run; `full` by default.
-    pub(crate) fn strategy(&self) -> Strategy {
-        self.cdc().and_then(|cdc| cdc.strategy).unwrap_or(Strategy::Full)
+    /// What a Bronze table reads in each run, `full` by default; `None` when it is written but could not be read.
+    pub(crate) fn strategy(&self) -> Option<Strategy> {
+        match self.cdc().and_then(|cdc| cdc.strategy) {
+            Some(strategy) => Some(strategy),
+            None => (!self.is_unread("/cdc/strategy")).then_some(Strategy::Full),
+        }
     }
 
     /// The load mode as written.
@@ -135,21 +139,33 @@ impl<'a> TableView<'a> {
         self.table.load().and_then(|load| load.mode)
     }
 
-    /// The load mode, written or by default.
-    pub(crate) fn load_mode(&self) -> LoadMode {
-        let by_default = match (self.table.bronze(), self.strategy()) {
-            (None, _) | (Some(_), Strategy::Full) => LoadMode::Replace,
-            (_, Strategy::Id) => LoadMode::Append,
-            (_, Strategy::Window) => LoadMode::Window,
-            (_, Strategy::Timestamp | Strategy::Hybrid | Strategy::Diff | Strategy::Log) if self.may_have_key() => LoadMode::Upsert,
-            _ => LoadMode::Append,
-        };
-        self.written_mode().unwrap_or(by_default)
+    /// The load mode, written or by default; `None` when what decides could not be read.
+    pub(crate) fn load_mode(&self) -> Option<LoadMode> {
+        if let Some(mode) = self.written_mode() {
+            return Some(mode);
+        }
+        if self.is_unread("/load/mode") {
+            return None;
+        }
+        if self.table.bronze().is_none() {
+            return Some(LoadMode::Replace);
+        }
+        Some(match self.strategy()? {
+            Strategy::Full => LoadMode::Replace,
+            Strategy::Window => LoadMode::Window,
+            Strategy::Timestamp | Strategy::Hybrid | Strategy::Diff | Strategy::Log if self.may_have_key() => LoadMode::Upsert,
+            Strategy::Id | Strategy::Timestamp | Strategy::Hybrid | Strategy::Diff | Strategy::Log => LoadMode::Append,
+        })
     }
 
-    /// True when a key is written.
+    /// True when the text holds something at `pointer`, or may, that the model lacks.
+    fn is_unread(&self, pointer: &str) -> bool {
+        self.table.incomplete && self.table.spans.contains(pointer)
+    }
+
+    /// True when a key is written, or may be written in what could not be read.
     pub(crate) fn has_key(&self) -> bool {
-        self.table.key().is_some_and(|key| !key.is_empty())
+        self.table.incomplete || self.table.key().is_some_and(|key| !key.is_empty())
     }
 
     /// True when a key is written, or the source table may have a primary key.
@@ -191,6 +207,14 @@ impl ProjectView<'_> {
     pub(crate) fn at(&self, pointer: &str, message: impl Into<String>) -> Diagnostic {
         if self.spec.spans.contains(pointer) {
             return crate::rule::at(self.spec.spans.value(pointer), message);
+        }
+        Diagnostic::global(Code(""), Severity::Error, message)
+    }
+
+    /// A finding at a key of `karat.yaml`, if its place is known.
+    pub(crate) fn at_key(&self, pointer: &str, message: impl Into<String>) -> Diagnostic {
+        if self.spec.spans.contains(pointer) {
+            return crate::rule::at(self.spec.spans.key(pointer), message);
         }
         Diagnostic::global(Code(""), Severity::Error, message)
     }

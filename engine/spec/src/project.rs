@@ -6,7 +6,7 @@ use crate::reader::{Reader, record};
 use crate::shape::{Dynamic, Walk, any_value};
 use crate::template::Scope;
 use crate::yaml::{Content, Entry, Node, load};
-use crate::{codes, connection};
+use crate::{codes, connection, pipeline};
 use karat_diagnostics::{Diagnostic, Edit, FileId, Fix, Span};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -38,6 +38,8 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec) -> Shared {
     let header: Vec<Entry> = header.iter().map(|entry| reader.render_entry(entry, &scope)).collect();
     let mut walk = Walk::new("the project file", root.span, Dynamic::Rendered, &mut reader.findings);
     let values = walk.record(&root, &header, known, &["version", "vars", "defaults", "connections"]).unwrap_or_default();
+    spec.spans = walk.spans;
+    pipeline::index_names(&mut spec.spans, map);
     apply(spec, values);
     if let Some(entry) = map.get("name") {
         let name = entry.value.scalar().map(|scalar| scalar.value().to_owned());

@@ -88,7 +88,8 @@ fn named(table: &TableView<'_>) -> Vec<(String, String)> {
             named.push((format!("{pointer}/column"), column.clone()));
         }
     }
-    for column in table.table.types().into_iter().flat_map(|types| types.keys()) {
+    // Where `types` is the whole schema, it declares columns that are not taken, too.
+    for column in table.table.types().filter(|_| !table.has_only_declared_types()).into_iter().flat_map(|types| types.keys()) {
         named.push((format!("/types/{}", crate::view::escaped(column)), column.clone()));
     }
     named

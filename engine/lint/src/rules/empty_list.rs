@@ -32,7 +32,9 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
         ModelCheck::AcceptedValues { values, .. } if values.is_empty() => Some(format!("{pointer}/values")),
         _ => None,
     });
-    let empty = lists.iter().filter(|list| list.columns.is_empty()).map(|list| list.pointer.clone()).chain(values);
+    // An empty `exclude` or `sort_by` takes a default back.
+    let empty =
+        lists.iter().filter(|list| list.columns.is_empty() && !matches!(list.pointer.as_str(), "/exclude" | "/layout/sort_by")).map(|list| list.pointer.clone()).chain(values);
     empty
         .map(|pointer| {
             let key = crate::view::dotted(&pointer);

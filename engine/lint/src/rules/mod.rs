@@ -51,7 +51,6 @@ mod source_strategy;
 mod tiny_files;
 mod toothless_guard;
 mod transform_load_mode;
-mod two_cursors;
 mod type_beyond_target;
 mod type_names;
 mod unavailable_plugin;
@@ -70,7 +69,7 @@ mod upsert_without_key;
 mod volatile_sql;
 
 /// All rules, sorted by code.
-pub(crate) static RULES: [&Rule; 66] = [
+pub(crate) static RULES: [&Rule; 65] = [
     &select_star::RULE,
     &no_description::RULE,
     &no_owner::RULE,
@@ -90,7 +89,6 @@ pub(crate) static RULES: [&Rule; 66] = [
     &path_escape::RULE,
     &plain_secret::RULE,
     &toothless_guard::RULE,
-    &two_cursors::RULE,
     &type_beyond_target::RULE,
     &replace_by_changes::RULE,
     &unknown_connection::RULE,
