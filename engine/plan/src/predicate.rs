@@ -21,7 +21,8 @@ pub(crate) fn of_rows(facts: &ReadFacts<'_>) -> String {
     let cursor = cursor_text(cursor);
     let columns: Vec<&str> = std::iter::once(cursor).chain(facts.tie.iter().map(String::as_str)).collect();
     let Some(Position::Cursor { values, .. }) = facts.after else {
-        return format!("all rows, ordered by {}", columns.join(", "));
+        let key = if facts.strategy == Strategy::Hybrid && facts.tie.is_empty() { ", then the key" } else { "" };
+        return format!("all rows, ordered by {}{key}", columns.join(", "));
     };
     let bound = bound(cursor, &columns, values, facts);
     match facts.null_cursor {
@@ -31,15 +32,23 @@ pub(crate) fn of_rows(facts: &ReadFacts<'_>) -> String {
 }
 
 fn bound(cursor: &str, columns: &[&str], values: &[CursorValue], facts: &ReadFacts<'_>) -> String {
-    let first = values.first().map(ToString::to_string).unwrap_or_default();
+    let first = values.first().map(literal).unwrap_or_default();
     match (facts.strategy, facts.lookback) {
         (_, Some(lookback)) => format!("{cursor} >= {first} - {lookback}"),
         (Strategy::Timestamp, None) => format!("{cursor} >= {first}"),
         _ if columns.len() > 1 && values.len() == columns.len() => {
-            let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+            let values: Vec<String> = values.iter().map(literal).collect();
             format!("({}) > ({})", columns.join(", "), values.join(", "))
         }
         _ => format!("{cursor} > {first}"),
+    }
+}
+
+/// A value as SQL would write it.
+fn literal(value: &CursorValue) -> String {
+    match value {
+        CursorValue::Date(_) | CursorValue::Timestamp(_) => format!("'{value}'"),
+        _ => value.to_string(),
     }
 }
 

@@ -129,7 +129,40 @@ fn an_offline_plan_says_what_it_knows() {
     let (plan, findings, _) = Case::offline().plan(MARKET);
 
     assert_eq!(findings, []);
-    check(&text(&plan, Color::Never), expect![[""]]);
+    check(&text(&plan, Color::Never), expect![[r#"
+        shop · 3 tables in 2 waves, offline: nothing but the YAML was asked
+        market runs at */15 * * * * (UTC)
+
+        wave 1
+          bronze.trades  hybrid → append, G2
+            from          exchange: trades
+            reads         all rows, ordered by traded_at, then the key
+            chunk         20 000 rows or 32MiB
+            to            lake: bronze/trades
+            layout        by day(traded_at) · 50 000 rows or 128MiB per file · zstd(3)
+            guarantee     G2: commits at the source are serial: inserts, and updates that move the cursor
+                          are complete if the database assigns the cursor; deletes are not seen
+            checks        not_null(symbol, price): fail
+          bronze.rates  full → replace, G3
+            from          files: *.csv
+            reads         all files `*.csv`
+            chunk         50 000 rows or 32MiB
+            to            lake: bronze/rates
+            layout        50 000 rows or 128MiB per file · zstd(3)
+            guarantee     G3: every run reads all files; what vanished at the source vanishes here
+            by default    cdc.strategy: full · load.mode: replace · chunk.rows: 50000 · chunk.bytes: 32MiB
+
+        wave 2
+          silver.clean  recompute → replace, G2
+            reads         all rows of bronze.trades, bronze.rates
+            key           trade_id
+            to            warehouse: silver/clean
+            layout        50 000 rows or 128MiB per file · zstd(3)
+            guarantee     G2: recomputed from whole inputs, each at one version; the weakest is
+                          `bronze.trades` with G2
+            checks        expression(price > 0): warn
+            by default    to.connection: warehouse · load.mode: replace
+    "#]]);
 }
 
 #[test]
@@ -160,10 +193,125 @@ fn an_online_plan_shows_watermark_rows_and_columns() {
     let (plan, findings, _) = case.plan(MARKET);
 
     assert_eq!(findings.iter().map(|finding| finding.code.0).collect::<Vec<_>>(), ["L101"]);
-    check(&text(&plan, Color::Never), expect![[""]]);
-    check(&markdown(&plan), expect![[""]]);
-    check(&mermaid(&plan), expect![[""]]);
-    check(&dot(&plan), expect![[""]]);
+    check(&text(&plan, Color::Never), expect![[r#"
+        shop · 3 tables in 2 waves
+        market runs at */15 * * * * (UTC)
+
+        wave 1
+          bronze.trades  hybrid → append, G2
+            from          exchange: trades
+            watermark     (2024-01-01 00:00:00.000000, 17)
+            reads         (traded_at, trade_id) > ('2024-01-01 00:00:00.000000', 17)
+            chunk         20 000 rows or 32MiB
+            estimate      about 1 000 rows, 78.1 KiB, 1 file per partition at most
+            key           trade_id
+            to            lake: bronze/trades
+            layout        by day(traded_at) · 50 000 rows or 128MiB per file · zstd(3)
+            ddl           add column `symbol` text
+            ddl           change column `price` from double to decimal(18,8)
+            ddl           add column `currency` text
+            ddl           add column `traded_at` timestamp
+            ddl           column `venue` is no longer read
+            guarantee     G2: commits at the source are serial: inserts, and updates that move the cursor
+                          are complete if the database assigns the cursor; deletes are not seen
+            checks        not_null(symbol, price): fail
+            by default    key: [trade_id]
+            warning       cursor `traded_at` of `bronze.trades` has no index at its source: every run scans
+                          the whole table
+            warning       the source is not the one that was read last time: it was exchanged or restored
+          bronze.rates  full → replace, G3
+            from          files: *.csv
+            reads         all files `*.csv`
+            chunk         50 000 rows or 32MiB
+            to            lake: bronze/rates
+            layout        50 000 rows or 128MiB per file · zstd(3)
+            guarantee     G3: every run reads all files; what vanished at the source vanishes here
+            by default    cdc.strategy: full · load.mode: replace · chunk.rows: 50000 · chunk.bytes: 32MiB
+
+        wave 2
+          silver.clean  recompute → replace, G2
+            reads         all rows of bronze.trades, bronze.rates
+            key           trade_id
+            to            warehouse: silver/clean
+            layout        50 000 rows or 128MiB per file · zstd(3)
+            ddl           create
+            guarantee     G2: recomputed from whole inputs, each at one version; the weakest is
+                          `bronze.trades` with G2
+            checks        expression(price > 0): warn
+            by default    to.connection: warehouse · load.mode: replace
+    "#]]);
+    check(&markdown(&plan), expect![[r#"
+        ## Plan of `shop`
+
+        3 tables in 2 waves.
+
+        ### Wave 1
+
+        | table | strategy | reads | load | target | guarantee | rows | bytes |
+        |---|---|---|---|---|---|--:|--:|
+        | `bronze.trades` | hybrid | `(traded_at, trade_id) > ('2024-01-01 00:00:00.000000', 17)` | append | `lake: bronze/trades` | G2: commits at the source are serial: inserts, and updates that move the cursor are complete if the database assigns the cursor; deletes are not seen | ≈ 1 000 | ≈ 78.1 KiB |
+        | `bronze.rates` | full | `` all files `*.csv` `` | replace | `lake: bronze/rates` | G3: every run reads all files; what vanished at the source vanishes here | – | – |
+
+        ### Wave 2
+
+        | table | strategy | reads | load | target | guarantee | rows | bytes |
+        |---|---|---|---|---|---|--:|--:|
+        | `silver.clean` | recompute | `all rows of bronze.trades, bronze.rates` | replace | `warehouse: silver/clean` | G2: recomputed from whole inputs, each at one version; the weakest is `bronze.trades` with G2 | – | – |
+
+        <details><summary>Changes of columns (6)</summary>
+
+        - `bronze.trades`: add column `symbol` text
+        - `bronze.trades`: change column `price` from double to decimal(18,8)
+        - `bronze.trades`: add column `currency` text
+        - `bronze.trades`: add column `traded_at` timestamp
+        - `bronze.trades`: column `venue` is no longer read
+        - `silver.clean`: create
+
+        </details>
+
+        <details><summary>Warnings (2)</summary>
+
+        - `bronze.trades`: cursor `traded_at` of `bronze.trades` has no index at its source: every run scans the whole table
+        - `bronze.trades`: the source is not the one that was read last time: it was exchanged or restored
+
+        </details>
+
+        <details><summary>Checks (2)</summary>
+
+        - `bronze.trades`: not_null(symbol, price): fail
+        - `silver.clean`: expression(price > 0): warn
+
+        </details>
+    "#]]);
+    check(&mermaid(&plan), expect![[r#"
+        flowchart LR
+          subgraph w0 ["wave 1"]
+            t0["bronze.trades<br/>hybrid → append, G2"]
+            t1["bronze.rates<br/>full → replace, G3"]
+          end
+          subgraph w1 ["wave 2"]
+            t2["silver.clean<br/>recompute → replace, G2"]
+          end
+          t0 --> t2
+          t1 --> t2
+    "#]]);
+    check(&dot(&plan), expect![[r#"
+        digraph karat {
+          rankdir=LR;
+          node [shape=box];
+          subgraph cluster_0 {
+            label="wave 1";
+            t0 [label="bronze.trades\nhybrid → append, G2"];
+            t1 [label="bronze.rates\nfull → replace, G3"];
+          }
+          subgraph cluster_1 {
+            label="wave 2";
+            t2 [label="silver.clean\nrecompute → replace, G2"];
+          }
+          t0 -> t2;
+          t1 -> t2;
+        }
+    "#]]);
     let value: serde_json::Value = serde_json::from_str(&json(&plan)).expect("JSON");
     assert_eq!(value["tables"]["bronze.trades"]["watermark"], "(2024-01-01 00:00:00.000000, 17)");
 }
@@ -185,7 +333,10 @@ fn dedup_becomes_part_of_the_select() {
 
     let Some(crate::StageWork::Transform(work)) = &plan.tables["silver.clean"].work else { panic!("a transform") };
 
-    let expected = expect![[""]];
+    let expected = expect![[r#"
+        SELECT * FROM (
+        SELECT * FROM bronze.trades JOIN bronze.rates USING (currency)
+        ) AS deduplicated QUALIFY row_number() OVER (PARTITION BY "trade_id" ORDER BY "traded_at" DESC NULLS LAST) = 1"#]];
     expected.assert_eq(work.sql.as_str());
 }
 
@@ -210,7 +361,34 @@ fn findings_point_at_the_word_and_suggest_the_right_one() {
 
     let (_, findings, sources) = case.plan(yaml);
 
-    check(&karat_diagnostics::render::text(&findings, &sources.map, &[], Color::Never), expect![[""]]);
+    check(&karat_diagnostics::render::text(&findings, &sources.map, &[], Color::Never), expect![[r#"
+        error[D103]: column `curency` of `bronze.trades` is no column of its source
+         --> market.yaml:7:15
+          |
+        7 |     exclude: [curency]
+          |               ^^^^^^^ not at the source
+          |
+        help: did you mean `currency`?
+
+        error[D101]: cursor `trade_idd` of `bronze.trades` is no column of its source
+         --> market.yaml:8:34
+          |
+        8 |     cdc: { strategy: id, cursor: trade_idd }
+          |                                  ^^^^^^^^^ not at the source
+          |
+        help: did you mean `trade_id`?
+
+        error[D106]: `price` of `bronze.trades` loses something as `double`: a binary fraction is not the same number
+         --> market.yaml:9:21
+          |
+        9 |     types: { price: double }
+          |                     ^^^^^^
+          |
+          = note: the source has decimal(18,8) (`decimal(18,8)`)
+        help: take the override out, and convert in Silver where the loss is meant
+
+        3 errors
+    "#]]);
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn deduplicated(sql: &SqlText, key: &[String], dedup: &Dedup) -> SqlText {
     };
     let key = key.iter().map(quote).collect::<Vec<_>>().join(", ");
     let order = dedup.order_by.iter().map(|column| format!("{} {direction}", quote(column))).collect::<Vec<_>>().join(", ");
-    sql.wrapped("SELECT * FROM (\n", &format!("\n) AS rows QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"))
+    sql.wrapped("SELECT * FROM (\n", &format!("\n) AS deduplicated QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"))
 }
 
 fn predicate(input: &PlanInput<'_>, work: &TransformWork, table: &karat_spec::TableSpec) -> String {

@@ -1,8 +1,9 @@
 //! The plan for people, in 100 columns.
 
 use super::{bytes, count, headline};
-use crate::{LayoutPlan, RunPlan, TablePlan};
+use crate::{LayoutPlan, RunPlan, SchedulePlan, TablePlan};
 use karat_diagnostics::render::Color;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 const WIDTH: usize = 100;
@@ -14,6 +15,10 @@ pub fn text(plan: &RunPlan, color: Color) -> String {
     let paint = Paint(color);
     let mut out = String::new();
     let _infallible = writeln!(out, "{} · {}", paint.bold(&plan.project), headline(plan));
+    let schedules: BTreeMap<&str, &SchedulePlan> = plan.tables.values().filter_map(|table| Some((table.pipeline.as_str(), table.schedule.as_ref()?))).collect();
+    for (pipeline, schedule) in schedules {
+        let _infallible = writeln!(out, "{pipeline} runs at {} ({})", schedule.cron, schedule.timezone);
+    }
     for (index, wave) in plan.waves.iter().enumerate() {
         let _infallible = writeln!(out, "\n{}", paint.bold(&format!("wave {}", index + 1)));
         for name in wave {
@@ -59,7 +64,6 @@ fn rows(table: &TablePlan) -> Vec<(&'static str, String)> {
         let defaults: Vec<String> = table.defaults.iter().map(|(key, value)| format!("{key}: {value}")).collect();
         rows.push(("by default", defaults.join(" · ")));
     }
-    rows.extend(table.schedule.as_ref().map(|schedule| ("schedule", format!("{} ({})", schedule.cron, schedule.timezone))));
     rows.extend(table.warnings.iter().map(|warning| ("warning", warning.clone())));
     rows
 }
