@@ -1,6 +1,6 @@
 //! What the parser reads: texts that somebody else loaded.
 
-use karat_diagnostics::{FileId, SourceMap};
+use karat_diagnostics::{FileId, SourceFile, SourceMap};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -17,6 +17,29 @@ pub struct SourceSet {
     pub sql_files: BTreeMap<String, FileId>,
     /// The texts.
     pub map: SourceMap,
+}
+
+impl SourceSet {
+    /// A set of texts that are not on disk: `(path relative to the root, text)`.
+    ///
+    /// `karat.yaml` is the project file, `*.sql` are SQL files, everything else is a pipeline. For tests, and for editors with unsaved files.
+    #[must_use]
+    pub fn from_texts(root: impl Into<PathBuf>, texts: &[(&str, &str)]) -> Self {
+        let mut set = Self { root: root.into(), ..Self::default() };
+        let mut sorted = texts.to_vec();
+        sorted.sort_by_key(|(path, _)| *path);
+        for (path, text) in sorted {
+            let id = set.map.add(SourceFile::new(path, text));
+            if path == "karat.yaml" {
+                set.project_file = Some(id);
+            } else if path.ends_with(".sql") {
+                set.sql_files.insert(path.to_owned(), id);
+            } else {
+                set.pipeline_files.push(id);
+            }
+        }
+        set
+    }
 }
 
 /// Where `${NAME}` gets its value from.

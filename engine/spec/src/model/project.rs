@@ -1,8 +1,8 @@
 //! Projects and pipelines.
 
-use super::{ByteSize, ConnectionSpec, Count, TableSpec};
+use super::{ByteSize, ConnectionSpec, Count, TableName, TableSpec};
 use indexmap::IndexMap;
-use karat_diagnostics::FileId;
+use karat_diagnostics::{FileId, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -18,6 +18,8 @@ pub struct ProjectSpec {
     pub pipelines: Vec<PipelineSpec>,
     /// All tables of all pipelines, in file and source order.
     pub tables: Vec<TableSpec>,
+    /// Names of tables that a finding keeps out of `tables`, with their places: references to them are no findings of their own.
+    pub broken_tables: Vec<(TableName, Span)>,
     /// Connections of `karat.yaml`, which every pipeline can use.
     pub connections: IndexMap<String, ConnectionSpec>,
     /// Where state is kept.
@@ -30,6 +32,8 @@ pub struct ProjectSpec {
     pub jobs: Option<Count>,
     /// Values that came from the environment; whoever prints masks them.
     pub secrets: Secrets,
+    /// Where each key and value of `karat.yaml` stands; empty without one.
+    pub spans: crate::SpanIndex,
     /// Names of vars that are defined in `karat.yaml`: name, span of the key, used by some template.
     pub vars: Vec<VarUse>,
 }
@@ -40,7 +44,7 @@ pub struct VarUse {
     /// The var's name.
     pub name: String,
     /// Where it is defined.
-    pub span: karat_diagnostics::Span,
+    pub span: Span,
     /// True when a template reads it.
     pub used: bool,
     /// The pipeline that defines it; `None` for `karat.yaml`.
