@@ -153,7 +153,7 @@ impl SqlEngine {
     /// As [`Self::query`].
     pub async fn explain(&self, sql: &str, inputs: Vec<SqlInput>) -> Result<String, ConnectorError> {
         let subject = "query".to_owned();
-        let statement = statement::parse(sql, Allowed::Select).map_err(|problem| problem.into_error(&subject))?;
+        let statement = statement::parse(sql, Allowed::ReadOnly).map_err(|problem| problem.into_error(&subject))?;
         let catalogs = session::catalogs(&inputs)?;
         let state = self.state(Surroundings::Tables, Arc::clone(&catalogs));
         let plan = statement::plan(&state, statement).await.map_err(|error| sql_error(&subject, error))?;

@@ -193,6 +193,12 @@ mod tests {
             "Invalid argument 17 for \"secret",
         ];
         let hidden: Vec<String> = cases.iter().map(|text| hide_values(text)).collect();
-        expect![""].assert_eq(&hidden.join("\n"));
+        expect![[r#"
+            Cannot cast string '…' to value of Int64 type
+            Cannot cast to Decimal128(5, 2). Overflowing on …
+            Error parsing timestamp from '…': error parsing date
+            integer overflow in `a * 2`
+            Invalid argument … for "……"#]]
+        .assert_eq(&hidden.join("\n"));
     }
 }

@@ -213,35 +213,138 @@ mod tests {
     fn columns_come_out_in_plain_types() {
         let view: ArrayRef = Arc::new(StringViewArray::from(vec![Some("a"), None]));
         let nanos: ArrayRef = Arc::new(TimestampNanosecondArray::from(vec![1_000_000, 2_000]).with_timezone("+02:00"));
-        check(vec![("text", view), ("at", nanos)], &[], expect![""]);
+        check(
+            vec![("text", view), ("at", nanos)],
+            &[],
+            expect![[r#"
+            text text, at timestamptz
+            +------+-----------------------------+
+            | text | at                          |
+            +------+-----------------------------+
+            | a    | 1970-01-01T00:00:00.001Z    |
+            |      | 1970-01-01T00:00:00.000002Z |
+            +------+-----------------------------+"#]],
+        );
     }
 
     #[test]
     fn a_nanosecond_is_not_cut_off() {
-        check(vec![("at", Arc::new(TimestampNanosecondArray::from(vec![1_001])))], &[], expect![""]);
+        check(
+            vec![("at", Arc::new(TimestampNanosecondArray::from(vec![1_001])))],
+            &[],
+            expect![[r#"
+            BadData: SQL of `silver.t`: column `at` holds a value that does not fit timestamp
+            help: it is exact to the nanosecond: write CAST(… AS TIMESTAMP(6)) to cut it off, or declare `timestamp(9)` in `types`"#]],
+        );
     }
 
     #[test]
     fn declared_types_are_strict() {
-        check(vec![("n", strings(&["1", "-7"]))], &[("n", "smallint")], expect![""]);
-        check(vec![("n", strings(&["1", "secret"]))], &[("n", "smallint")], expect![""]);
-        check(vec![("n", Arc::new(Int64Array::from(vec![70_000])))], &[("n", "smallint")], expect![""]);
-        check(vec![("n", Arc::new(Float64Array::from(vec![1.5])))], &[("n", "bigint")], expect![""]);
-        check(vec![("n", Arc::new(Float64Array::from(vec![1.005, 2.0])))], &[("n", "decimal(10,2)")], expect![""]);
-        check(vec![("n", Arc::new(Decimal128Array::from(vec![1_005]).with_precision_and_scale(10, 3).unwrap()))], &[("n", "decimal(10,2)")], expect![""]);
-        check(vec![("n", Arc::new(Decimal128Array::from(vec![1_050]).with_precision_and_scale(10, 3).unwrap()))], &[("n", "decimal(10,2)")], expect![""]);
-        check(vec![("n", strings(&["1"]))], &[("n", "numeric")], expect![""]);
-        check(vec![("price", strings(&["1"]))], &[("prize", "int")], expect![""]);
+        check(
+            vec![("n", strings(&["1", "-7"]))],
+            &[("n", "smallint")],
+            expect![[r#"
+            n smallint
+            +----+
+            | n  |
+            +----+
+            | 1  |
+            | -7 |
+            +----+"#]],
+        );
+        check(
+            vec![("n", strings(&["1", "secret"]))],
+            &[("n", "smallint")],
+            expect![[r#"
+            BadData: SQL of `silver.t`: column `n` holds a value that does not fit smallint
+            help: round or cast it in the SQL, or declare a wider type in `types`"#]],
+        );
+        check(
+            vec![("n", Arc::new(Int64Array::from(vec![70_000])))],
+            &[("n", "smallint")],
+            expect![[r#"
+            BadData: SQL of `silver.t`: column `n` holds a value that does not fit smallint
+            help: round or cast it in the SQL, or declare a wider type in `types`"#]],
+        );
+        check(
+            vec![("n", Arc::new(Float64Array::from(vec![1.5])))],
+            &[("n", "bigint")],
+            expect![[r#"
+            BadData: SQL of `silver.t`: column `n` holds a value that does not fit bigint
+            help: round or cast it in the SQL, or declare a wider type in `types`"#]],
+        );
+        check(
+            vec![("n", Arc::new(Float64Array::from(vec![1.005, 2.0])))],
+            &[("n", "decimal(10,2)")],
+            expect![[r#"
+            n decimal(10,2)
+            +------+
+            | n    |
+            +------+
+            | 1.00 |
+            | 2.00 |
+            +------+"#]],
+        );
+        check(
+            vec![("n", Arc::new(Decimal128Array::from(vec![1_005]).with_precision_and_scale(10, 3).unwrap()))],
+            &[("n", "decimal(10,2)")],
+            expect![[r#"
+            BadData: SQL of `silver.t`: column `n` holds a value that does not fit decimal(10,2)
+            help: round or cast it in the SQL, or declare a wider type in `types`"#]],
+        );
+        check(
+            vec![("n", Arc::new(Decimal128Array::from(vec![1_050]).with_precision_and_scale(10, 3).unwrap()))],
+            &[("n", "decimal(10,2)")],
+            expect![[r#"
+            n decimal(10,2)
+            +------+
+            | n    |
+            +------+
+            | 1.05 |
+            +------+"#]],
+        );
+        check(
+            vec![("n", strings(&["1"]))],
+            &[("n", "numeric")],
+            expect![[r#"
+            BadConfiguration: SQL of `silver.t`: type of column `n`: `numeric` is not a type
+            help: -"#]],
+        );
+        check(
+            vec![("price", strings(&["1"]))],
+            &[("prize", "int")],
+            expect![[r#"
+            BadConfiguration: SQL of `silver.t`: `types` names the column `prize`, which the SELECT does not give
+            help: did you mean `price`?"#]],
+        );
     }
 
     #[test]
     fn names_differ_also_in_lower_case() {
-        check(vec![("a", strings(&["1"])), ("A", strings(&["1"]))], &[], expect![""]);
-        check(vec![("a", strings(&["1"])), ("a", strings(&["1"]))], &[], expect![""]);
+        check(
+            vec![("a", strings(&["1"])), ("A", strings(&["1"]))],
+            &[],
+            expect![[r#"
+            BadConfiguration: SQL of `silver.t`: two output columns are named `a` and `A`
+            help: give each its own name with AS; many readers do not tell capitals apart"#]],
+        );
+        check(
+            vec![("a", strings(&["1"])), ("a", strings(&["1"]))],
+            &[],
+            expect![[r#"
+            BadConfiguration: SQL of `silver.t`: two output columns are named `a`
+            help: give each its own name with AS; many readers do not tell capitals apart"#]],
+        );
     }
 
     #[test]
     fn a_decimal_beyond_its_precision_is_an_error() {
-        check(vec![("n", Arc::new(Decimal128Array::from(vec![100_000]).with_data_type(DataType::Decimal128(5, 2))))], &[], expect![""]);
+        check(
+            vec![("n", Arc::new(Decimal128Array::from(vec![100_000]).with_data_type(DataType::Decimal128(5, 2))))],
+            &[],
+            expect![[r#"
+            BadData: SQL of `silver.t`: column `n` holds a value that does not fit decimal(5,2)
+            help: round or cast it in the SQL, or declare a wider type in `types`"#]],
+        );
     }
 }

@@ -214,47 +214,167 @@ mod tests {
     #[test]
     fn only_one_select_is_a_transform() {
         use Allowed::Select;
-        check("SELECT a, t.b, (c), d + 1 AS e FROM silver.t;", Select, expect![""]);
-        check("WITH x AS (SELECT count(*) FROM silver.t) SELECT * FROM x", Select, expect![""]);
-        check("", Select, expect![""]);
-        check("-- nothing", Select, expect![""]);
-        check("SELECT 1 AS a;\nDROP TABLE x", Select, expect![""]);
-        check("DROP TABLE silver.t", Select, expect![""]);
-        check("COPY silver.t TO '/tmp/x'", Select, expect![""]);
-        check("CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'", Select, expect![""]);
-        check("SET datafusion.execution.batch_size = 1", Select, expect![""]);
-        check("INSERT INTO silver.t SELECT 1", Select, expect![""]);
-        check("SELECT a INTO b FROM silver.t", Select, expect![""]);
-        check("SELECT a FROM silver.t FOR UPDATE", Select, expect![""]);
-        check("EXPLAIN SELECT 1", Select, expect![""]);
+        check("SELECT a, t.b, (c), d + 1 AS e FROM silver.t;", Select, expect!["ok: SELECT a, t.b, (c), d + 1 AS e FROM silver.t"]);
+        check("WITH x AS (SELECT count(*) FROM silver.t) SELECT * FROM x", Select, expect!["ok: WITH x AS (SELECT count(*) FROM silver.t) SELECT * FROM x"]);
+        check(
+            "",
+            Select,
+            expect![[r#"
+            NotOneSelect: SQL of `silver.t`: the SQL is empty
+            help: write one SELECT"#]],
+        );
+        check(
+            "-- nothing",
+            Select,
+            expect![[r#"
+            NotOneSelect: SQL of `silver.t`: the SQL is empty
+            help: write one SELECT"#]],
+        );
+        check(
+            "SELECT 1 AS a;\nDROP TABLE x",
+            Select,
+            expect![[r#"
+            NotOneSelect: SQL of `silver.t`: there is more than one statement
+            help: keep one SELECT; put the others into tables of their own, or into a WITH clause"#]],
+        );
+        check(
+            "DROP TABLE silver.t",
+            Select,
+            expect![[r#"
+            NotOneSelect: SQL of `silver.t`: DROP is not a SELECT
+            help: write one SELECT (it may start with WITH); Karat creates and fills the table"#]],
+        );
+        check(
+            "COPY silver.t TO '/tmp/x'",
+            Select,
+            expect![[r#"
+            NotOneSelect: SQL of `silver.t`: COPY is not a SELECT
+            help: write one SELECT (it may start with WITH); Karat creates and fills the table"#]],
+        );
+        check(
+            "CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'",
+            Select,
+            expect![[r#"
+            NotOneSelect: SQL of `silver.t`: CREATE is not a SELECT
+            help: write one SELECT (it may start with WITH); Karat creates and fills the table"#]],
+        );
+        check(
+            "SET datafusion.execution.batch_size = 1",
+            Select,
+            expect![[r#"
+            NotOneSelect: SQL of `silver.t`: SET is not a SELECT
+            help: write one SELECT (it may start with WITH); Karat creates and fills the table"#]],
+        );
+        check(
+            "INSERT INTO silver.t SELECT 1",
+            Select,
+            expect![[r#"
+            NotOneSelect: SQL of `silver.t`: INSERT is not a SELECT
+            help: write one SELECT (it may start with WITH); Karat creates and fills the table"#]],
+        );
+        check(
+            "SELECT a INTO b FROM silver.t",
+            Select,
+            expect![[r#"
+            NotOneSelect: SQL of `silver.t`: SELECT INTO creates a table (line 1, column 15)
+            help: take INTO out; Karat creates and fills the table"#]],
+        );
+        check(
+            "SELECT a FROM silver.t FOR UPDATE",
+            Select,
+            expect![[r#"
+            NotOneSelect: SQL of `silver.t`: FOR UPDATE has no meaning here
+            help: take it out: inputs are read at a fixed version"#]],
+        );
+        check(
+            "EXPLAIN SELECT 1",
+            Select,
+            expect![[r#"
+            NotOneSelect: SQL of `silver.t`: EXPLAIN is not a SELECT
+            help: write one SELECT (it may start with WITH); Karat creates and fills the table"#]],
+        );
     }
 
     #[test]
     fn syntax_errors_have_a_place() {
         use Allowed::Select;
-        check("SELECT a FROM\n  silver.t WHERE", Select, expect![""]);
-        check("SELEC a", Select, expect![""]);
-        check("SELECT 'abc", Select, expect![""]);
-        check("SELECT a FROM silver.t GROUP a", Select, expect![""]);
-        check("SELECT (1 AS b", Select, expect![""]);
+        check(
+            "SELECT a FROM\n  silver.t WHERE",
+            Select,
+            expect![[r#"
+            Syntax: SQL of `silver.t`: syntax error: expected an expression, found the end of the SQL
+            help: -"#]],
+        );
+        check(
+            "SELEC a",
+            Select,
+            expect![[r#"
+            Syntax: SQL of `silver.t`: syntax error: expected an SQL statement, found `SELEC` (line 1, column 1)
+            help: -"#]],
+        );
+        check(
+            "SELECT 'abc",
+            Select,
+            expect![[r#"
+            Syntax: SQL of `silver.t`: syntax error: unterminated string literal (line 1, column 8)
+            help: -"#]],
+        );
+        check(
+            "SELECT a FROM silver.t GROUP a",
+            Select,
+            expect![[r#"
+            Syntax: SQL of `silver.t`: syntax error: expected end of statement, found `GROUP` (line 1, column 24)
+            help: -"#]],
+        );
+        check(
+            "SELECT (1 AS b",
+            Select,
+            expect![[r#"
+            Syntax: SQL of `silver.t`: syntax error: expected ), found `AS` (line 1, column 11)
+            help: -"#]],
+        );
     }
 
     #[test]
     fn output_columns_need_names() {
         use Allowed::Select;
-        check("SELECT a,\n  count(*) FROM silver.t", Select, expect![""]);
-        check("SELECT a AS b FROM silver.t UNION ALL SELECT 1", Select, expect![""]);
-        check("VALUES (1)", Select, expect![""]);
+        check(
+            "SELECT a,\n  count(*) FROM silver.t",
+            Select,
+            expect![[r#"
+            UnnamedColumn: SQL of `silver.t`: the output column `count(*)` has no name (line 2, column 3)
+            help: add AS and a name: downstream tables read the column by it"#]],
+        );
+        check("SELECT a AS b FROM silver.t UNION ALL SELECT 1", Select, expect!["ok: SELECT a AS b FROM silver.t UNION ALL SELECT 1"]);
+        check(
+            "VALUES (1)",
+            Select,
+            expect![[r#"
+            UnnamedColumn: SQL of `silver.t`: the columns of VALUES have no names
+            help: write SELECT … FROM (VALUES …) AS t (name, …)"#]],
+        );
     }
 
     #[test]
     fn a_query_reads_only() {
         use Allowed::ReadOnly;
-        check("SELECT count(*) FROM silver.t", ReadOnly, expect![""]);
-        check("SHOW TABLES", ReadOnly, expect![""]);
-        check("DESCRIBE silver.t", ReadOnly, expect![""]);
-        check("EXPLAIN SELECT 1", ReadOnly, expect![""]);
-        check("RESET datafusion.execution.batch_size", ReadOnly, expect![""]);
-        check("DELETE FROM silver.t", ReadOnly, expect![""]);
+        check("SELECT count(*) FROM silver.t", ReadOnly, expect!["ok: SELECT count(*) FROM silver.t"]);
+        check("SHOW TABLES", ReadOnly, expect!["ok: SHOW TABLES"]);
+        check("DESCRIBE silver.t", ReadOnly, expect!["ok: DESCRIBE silver.t"]);
+        check("EXPLAIN SELECT 1", ReadOnly, expect!["ok: EXPLAIN SELECT 1"]);
+        check(
+            "RESET datafusion.execution.batch_size",
+            ReadOnly,
+            expect![[r#"
+            NotOneSelect: SQL of `silver.t`: RESET is not a SELECT
+            help: write SELECT, SHOW, DESCRIBE or EXPLAIN: nothing else may run here"#]],
+        );
+        check(
+            "DELETE FROM silver.t",
+            ReadOnly,
+            expect![[r#"
+            NotOneSelect: SQL of `silver.t`: DELETE is not a SELECT
+            help: write SELECT, SHOW, DESCRIBE or EXPLAIN: nothing else may run here"#]],
+        );
     }
 }
