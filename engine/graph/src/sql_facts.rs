@@ -343,4 +343,15 @@ mod tests {
         assert!(!SqlFacts::read("SELECT a, b + 1 AS c FROM bronze.x").only_renames);
         assert!(SqlFacts::read("WITH q AS (SELECT a FROM bronze.x) SELECT * FROM q").wildcards.is_empty());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics_and_every_place_lies_in_the_text(sql in "(SELECT |FROM |JOIN |WITH |[a-c]|\\.|,|\\(|\\)|\"|'|é|\\*|bronze|silver\\.x| AS | ON |UNION |now\\(\\)|--|/\\*|\n|\r|\t| ){0,25}") {
+            let facts = SqlFacts::read(&sql);
+            let places = facts.tables.iter().map(|table| &table.place).chain(&facts.wildcards).chain(&facts.unconditional_joins).chain(facts.volatile_calls.iter().map(|(_, place)| place));
+            for place in places {
+                proptest::prop_assert!(sql.get(place.clone()).is_some(), "{place:?}");
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! Every sentence of a contract here is a case of the conformance suite in `testkit`.
 //! Read next: [`Source`], [`Sink`], then [`Position`].
 
+pub mod cells;
 mod commit;
 mod error;
 mod plugin;

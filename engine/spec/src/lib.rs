@@ -4,12 +4,34 @@
 //! what plugins can do arrives as data in a [`Catalog`]. Does no I/O: texts come in as a [`SourceSet`].
 //! Read next: [`parse`], then `model/`.
 
+mod address;
 mod catalog;
+mod codes;
+mod connection;
+mod for_each;
+mod merge;
 pub mod model;
+mod names;
+mod pages;
+mod parse;
+mod pipeline;
+mod positions;
+mod project;
+mod reader;
+mod schedule;
+mod schema_documents;
+mod shape;
 mod source_set;
 mod spans;
+mod table;
+mod template;
+mod truncated;
+mod yaml;
 
 pub use catalog::{Capabilities, Catalog, PluginManifest};
 pub use model::{ProjectSpec, TableSpec};
+pub use pages::explanations;
+pub use parse::parse;
+pub use schema_documents::{SchemaDocument, schema_documents};
 pub use source_set::{Environment, SourceSet};
 pub use spans::{Piece, SpanIndex, SqlText};

@@ -1,7 +1,7 @@
 //! S107: column that is not taken.
 
 use crate::rule::{Check, Group, Rule, at};
-use crate::view::TableView;
+use crate::view::{ListKind, TableView};
 use karat_diagnostics::{Diagnostic, Explanation, did_you_mean};
 use karat_spec::model::Check as ModelCheck;
 
@@ -74,7 +74,7 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
 /// Every place that names a column which must arrive.
 fn named(table: &TableView<'_>) -> Vec<(String, String)> {
     let mut named: Vec<(String, String)> = Vec::new();
-    for list in crate::view::column_lists(table).into_iter().filter(|list| !matches!(list.pointer.as_str(), "/select" | "/exclude") && !list.is_elsewhere) {
+    for list in crate::view::column_lists(table).into_iter().filter(|list| matches!(list.kind, ListKind::Own | ListKind::OwnOrNone)) {
         named.extend(list.columns.iter().enumerate().map(|(index, column)| (format!("{}/{index}", list.pointer), column.clone())));
     }
     if let Some(cursor) = table.cdc().and_then(|cdc| cdc.cursor.as_ref()) {
@@ -88,7 +88,8 @@ fn named(table: &TableView<'_>) -> Vec<(String, String)> {
             named.push((format!("{pointer}/column"), column.clone()));
         }
     }
-    for column in table.table.types().into_iter().flat_map(|types| types.keys()) {
+    // Where `types` is the whole schema, it declares columns that are not taken, too.
+    for column in table.table.types().filter(|_| !table.has_only_declared_types()).into_iter().flat_map(|types| types.keys()) {
         named.push((format!("/types/{}", crate::view::escaped(column)), column.clone()));
     }
     named

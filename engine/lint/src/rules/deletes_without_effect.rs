@@ -33,7 +33,7 @@ bronze:
 };
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
-    let strategy = table.strategy();
+    let Some(strategy) = table.strategy() else { return Vec::new() };
     if table.cdc().is_none_or(|cdc| cdc.deletes.is_none()) || !matches!(strategy, Strategy::Full | Strategy::Window) {
         return Vec::new();
     }

@@ -1,7 +1,7 @@
 //! S102: list without entries.
 
 use crate::rule::{Check, Group, Rule, at};
-use crate::view::TableView;
+use crate::view::{ListKind, TableView};
 use karat_diagnostics::{Diagnostic, Explanation};
 use karat_spec::model::Check as ModelCheck;
 
@@ -32,7 +32,8 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
         ModelCheck::AcceptedValues { values, .. } if values.is_empty() => Some(format!("{pointer}/values")),
         _ => None,
     });
-    let empty = lists.iter().filter(|list| list.columns.is_empty()).map(|list| list.pointer.clone()).chain(values);
+    let empty =
+        lists.iter().filter(|list| list.columns.is_empty() && list.kind != ListKind::OwnOrNone && list.pointer != "/exclude").map(|list| list.pointer.clone()).chain(values);
     empty
         .map(|pointer| {
             let key = crate::view::dotted(&pointer);

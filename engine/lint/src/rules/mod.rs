@@ -13,6 +13,7 @@ mod build_strategy;
 mod chunk_size;
 mod column_not_taken;
 mod database_load_keys;
+mod dedup_without_key;
 mod deletes_unseen;
 mod deletes_without_effect;
 mod empty_list;
@@ -51,7 +52,6 @@ mod source_strategy;
 mod tiny_files;
 mod toothless_guard;
 mod transform_load_mode;
-mod two_cursors;
 mod type_beyond_target;
 mod type_names;
 mod unavailable_plugin;
@@ -90,9 +90,9 @@ pub(crate) static RULES: [&Rule; 66] = [
     &path_escape::RULE,
     &plain_secret::RULE,
     &toothless_guard::RULE,
-    &two_cursors::RULE,
     &type_beyond_target::RULE,
     &replace_by_changes::RULE,
+    &dedup_without_key::RULE,
     &unknown_connection::RULE,
     &unused_cdc_key::RULE,
     &upsert_of_new_rows::RULE,

@@ -35,7 +35,7 @@ bronze:
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let Some(parallel) = table.bronze().and_then(|bronze| bronze.chunk.as_ref()).and_then(|chunk| chunk.parallel) else { return Vec::new() };
-    let strategy = table.strategy();
+    let Some(strategy) = table.strategy() else { return Vec::new() };
     if parallel.0 <= 1 || matches!(strategy, Strategy::Full | Strategy::Window | Strategy::Diff) {
         return Vec::new();
     }

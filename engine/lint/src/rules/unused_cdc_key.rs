@@ -51,7 +51,7 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     if table.cdc().is_none() {
         return Vec::new();
     }
-    let strategy = table.strategy();
+    let Some(strategy) = table.strategy() else { return Vec::new() };
     let unused = USED_BY.iter().filter(|(key, users)| !users.contains(&strategy) && table.table.spans.contains(&format!("/cdc/{key}")));
     unused
         .map(|(key, users)| {

@@ -103,10 +103,14 @@ pub struct TableSpec {
     pub definition: TableDefinition,
     /// The SELECT of a Silver or Gold table, rendered.
     pub sql: Option<SqlText>,
+    /// The SELECT with `is_incremental` false, when the table is incremental and its text reads `is_incremental`; else `sql` serves every run.
+    pub full_sql: Option<SqlText>,
     /// SQL expressions of its checks, by JSON pointer (`/checks/0/sql`), rendered.
     pub check_sql: IndexMap<String, SqlText>,
     /// True when `definition` holds a value that waits for the environment.
     pub unresolved: bool,
+    /// True when a finding left something out of `definition`, so that what seems missing may be there in the text.
+    pub incomplete: bool,
 }
 
 /// What a table is.

@@ -1,0 +1,9 @@
+//! `${NAME}` and minijinja in values: rendering, and where each rendered byte came from.
+
+mod environment;
+mod failure;
+mod render;
+mod scan;
+
+pub(crate) use failure::Problem;
+pub(crate) use render::{Rendered, Renderer, Scope, template_value};

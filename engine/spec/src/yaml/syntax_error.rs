@@ -1,0 +1,59 @@
+//! What the YAML parser complains about, in words that say how to mend it.
+
+use crate::codes;
+use granit_parser::{ErrorKind, ScanError};
+use karat_diagnostics::{Diagnostic, FileId, Span};
+
+/// The finding for a syntax error of `text`.
+pub(crate) fn syntax_finding(file: FileId, text: &str, error: &ScanError) -> Diagnostic {
+    let at = error.marker().byte_offset().unwrap_or(0).min(text.len());
+    let width = text.get(at..).and_then(|rest| rest.chars().next()).filter(|c| *c != '\n').map_or(0, char::len_utf8);
+    let span = Span::new(file, at, at + width);
+    match error.kind() {
+        ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation => {
+            Diagnostic::error(codes::SYNTAX, "a tab indents this line; YAML allows only spaces", span).with_help("replace the tab by spaces")
+        }
+        ErrorKind::UnclosedFlowCollection { open } => {
+            let close = if *open == '[' { ']' } else { '}' };
+            Diagnostic::error(codes::SYNTAX, format!("`{open}` is never closed"), span).with_help(format!("add the missing `{close}`"))
+        }
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent | ErrorKind::DocumentIndicatorInQuotedScalar => {
+            Diagnostic::error(codes::SYNTAX, "a quoted text is never closed, or its next line is not indented", span).with_help("close the quote, or indent the lines of the text")
+        }
+        ErrorKind::UnexpectedCharacter { character } if character.is_control() => control_character(*character, span),
+        ErrorKind::RecursionLimitExceeded => {
+            Diagnostic::error(codes::TOO_LARGE, "the text is nested too deeply", span).with_note(format!("at most {} levels are read", super::load::MAX_DEPTH))
+        }
+        _ => {
+            let reason = error.info();
+            let finding = Diagnostic::error(codes::SYNTAX, format!("this is not YAML: {reason}"), span);
+            finding.with_help_opt(hint(text, at, &reason))
+        }
+    }
+}
+
+fn control_character(character: char, span: Span) -> Diagnostic {
+    let name = if character == '\0' { "a NUL character".to_owned() } else { format!("the control character U+{:04X}", u32::from(character)) };
+    Diagnostic::error(codes::CHARACTER, format!("the text holds {name}"), span).with_help("remove it, or write it as an escape such as `\"\\u0000\"` in double quotes")
+}
+
+/// Guesses from the line what was meant.
+fn hint(text: &str, at: usize, reason: &str) -> Option<String> {
+    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[start..].lines().next().unwrap_or("");
+    let value = line.split_once(": ").map_or(line, |(_, value)| value).trim_start_matches([' ', '-']);
+    let first = value.chars().next()?;
+    if value.starts_with("{{") || value.starts_with("{%") {
+        return Some("quote a value that begins with a template: `\"{{ … }}\"`".to_owned());
+    }
+    if matches!(first, '@' | '`' | '%' | '*' | '&' | '!' | '|' | '>') {
+        return Some(format!("quote a text that begins with `{first}`"));
+    }
+    if value.contains(": ") && !value.starts_with(['"', '\'', '{', '[']) {
+        return Some("quote a text that contains `: `".to_owned());
+    }
+    if reason.contains("quote") {
+        return Some("close the quote".to_owned());
+    }
+    reason.contains("simple key").then(|| "write `key: value`, with a space after the colon".to_owned())
+}
