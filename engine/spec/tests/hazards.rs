@@ -12,7 +12,16 @@ fn shown(map: &SourceMap, findings: &[Diagnostic]) -> String {
     for finding in findings {
         let span = finding.primary.as_ref().expect("a place").span;
         let at = map.file(span.file).line_column(span.start);
-        let _ = writeln!(out, "{}:{}:{} {} {} [{}]", map.file(span.file).path(), at.line, at.column, finding.code, finding.message, map.snippet(span).replace('\n', "⏎").replace('\0', "␀"));
+        let _ = writeln!(
+            out,
+            "{}:{}:{} {} {} [{}]",
+            map.file(span.file).path(),
+            at.line,
+            at.column,
+            finding.code,
+            finding.message,
+            map.snippet(span).replace('\n', "⏎").replace('\0', "␀")
+        );
         for note in &finding.notes {
             let _ = writeln!(out, "  = {note}");
         }
@@ -695,7 +704,9 @@ fn templates_are_bounded() {
     let yaml = format!(
         "version: 1\nsilver:\n  a: {{sql: 'x{{% set a = \"xxxxxxxxxx\" %}}{doubling}'}}\n  b: {{sql: 'x{{% set a = \"xxxxxxxxxx\" %}}{capture}'}}\n  c: {{sql: '{{{{ \"x\" * 1000000 * 50 }}}}'}}\n  d: {{sql: '{{% macro m() %}}{{% endmacro %}} x'}}\n  e: {{sql: '{{{{ (\"x\" * 100000) | replace(\"x\", \"y\" * 100) }}}}'}}\n  f: {{sql: '{{% set n = namespace(a=1) %}} x'}}\n"
     );
-    check(&[("a.yaml", &yaml)], expect![[r#"
+    check(
+        &[("a.yaml", &yaml)],
+        expect![[r#"
         a.yaml:3:192 S028 the statements of this template hold too many `~`, `+` and `*` [{% set a = a ~ a %}]
           ? make the text in `{{ … }}` instead
         a.yaml:4:494 S028 the template makes too much text [a]
@@ -706,5 +717,6 @@ fn templates_are_bounded() {
         a.yaml:7:33 S028 the template makes too much text [replace("x", "y" * 100)]
           = at most 1048576 bytes are made
         a.yaml:8:24 S027 the template uses what does not exist: namespace is unknown [namespace(a=1)]
-    "#]]);
+    "#]],
+    );
 }
