@@ -70,6 +70,12 @@ fn syntax_errors_have_a_place_and_other_files_go_on() {
             ("e.yaml", "version: 1\ndescription: a: b\n"),
             ("f.yaml", "version: 1\nname\n"),
             ("g.yaml", "version: 1\nschedule: { cron: */15 * * * * }\n"),
+            ("q.yaml", "version: 1\nconnections: { a: { type: sqlite, path: ${URL} } }\n"),
+            ("r.yaml", "version: 1\ntags: [a, %b]\n"),
+            ("s.yaml", "version: 1\nname: a\n name: b\n"),
+            ("t.yaml", "version: 1\nbronze:\n  a:\n    key: [a]\n   from: x\n"),
+            ("u.yaml", "version: 1\nbronze:\n- a\n  b: c\n"),
+            ("v.yaml", "version: 1\nsilver:\n  s:\n    sql: |\n  SELECT 1\n"),
             ("h.yaml", "version: 1\ndescription: @x\n"),
             ("i.yaml", "version: 1\ndescription: a\0b\n"),
             ("j.yaml", "version: 1\nvars: {a: b}}\n"),
@@ -114,6 +120,18 @@ fn syntax_errors_have_a_place_and_other_files_go_on() {
               ? put double quotes around the whole value
             p.yaml:2:14 S001 double quotes hold an escape that YAML does not have ["]
               ? write `\\` for a backslash, or use single quotes
+            q.yaml:2:42 S001 this is not YAML: a `,` or a closing bracket is expected here [{]
+              ? quote a value that holds `${…}` inside of `{ }` or `[ ]`: `"${NAME}"`
+            r.yaml:2:11 S001 this is not YAML: `%` cannot begin a value [%]
+              ? quote a text that begins with `%`
+            s.yaml:3:6 S001 this is not YAML: a `:` cannot stand here [:]
+              ? check the indentation: keys of one mapping begin in the same column
+            t.yaml:5:4 S001 this is not YAML: a key is expected here [f]
+              ? check the indentation: keys of one mapping begin in the same column
+            u.yaml:4:4 S001 this is not YAML: a `:` cannot stand here [:]
+              ? check the indentation: keys of one mapping begin in the same column
+            v.yaml:5:3 S001 this is not YAML: this line has no `:` behind its key [S]
+              ? indent the lines of a text deeper than its key
         "#]],
     );
 }
