@@ -58,9 +58,11 @@ fn every_rule_reports_what_its_page_says_fails() {
 #[test]
 fn nothing_is_found_in_what_a_page_says_passes() {
     let mut faults = Vec::new();
-    for page in crate::explanations() {
+    let pages = karat_graph::explanations().iter().chain(registry().iter().map(|rule| &rule.page));
+    for page in pages {
         let forced = registry().iter().map(|rule| rule.code()).filter(|code| *code == page.code).collect::<Vec<_>>();
         let project = Project::new(&[(file_of(page.passes), page.passes)], &forced);
+        // A secret needs a connection to a server, which this build does not carry.
         if project.findings.iter().any(|finding| finding.code.0 == page.code || finding.severity == Severity::Error && finding.code.0 != "P001") {
             faults.push(format!("{}:\n{}", page.code, project.text()));
         }
