@@ -543,6 +543,28 @@ fn a_thousand_tables_are_judged() {
     assert_eq!((project.spec.tables.len(), project.text()), (1000, String::new()));
 }
 
+#[test]
+fn no_mutant_of_the_example_panics_and_every_finding_lies_in_the_text() {
+    let lines: Vec<&str> = MARKET.lines().collect();
+    let mut mutants = Vec::new();
+    for at in 0..lines.len() {
+        let without: Vec<&str> = lines.iter().enumerate().filter(|(index, _)| *index != at).map(|(_, line)| *line).collect();
+        let mut twice = lines.clone();
+        twice.insert(at, lines[at]);
+        let half = lines[at].char_indices().nth(lines[at].chars().count() / 2).map_or(0, |(byte, _)| byte);
+        let mut cut = lines.clone();
+        cut[at] = &lines[at][..half];
+        mutants.extend([without.join("\n"), twice.join("\n"), cut.join("\n"), lines[..at].join("\n")]);
+    }
+    for mutant in mutants {
+        let project = Project::new(&[("pipelines/market.yaml", &mutant)], &["C002", "C003", "C008"]);
+        for label in project.findings.iter().flat_map(|finding| &finding.primary) {
+            assert!(label.span.end as usize <= mutant.len() && label.span.start <= label.span.end, "{mutant}");
+        }
+        assert!(project.findings.is_empty() || project.text().contains("market.yaml"));
+    }
+}
+
 const MARKET: &str = r#"version: 1
 name: market
 description: Trades of two exchanges, unified, then rolled up to price bars.
