@@ -423,6 +423,22 @@ bronze:
 }
 
 #[test]
+fn a_default_that_does_not_suit_every_table_is_no_fault_of_a_table() {
+    let yaml = r#"version: 1
+connections: { shop: { type: sqlite, path: shop.db } }
+defaults:
+  bronze:
+    from: { connection: shop }
+    guard: { max_shrink: 10% }
+    cdc: { lookback: 5m }
+bronze:
+  whole: { from: { table: whole } }
+  changes: { from: { table: changes }, key: [id], cdc: { strategy: hybrid, cursor: updated_at } }
+"#;
+    check(&[("pipelines/shop.yaml", yaml)], expect![[""]]);
+}
+
+#[test]
 fn a_project_sets_levels() {
     let karat = "version: 1\nlint: { levels: { C004: error, L002: \"off\", C003: note, S013: warn, D999: warn } }\n";
     let yaml = "version: 1\nsilver:\n  silver_x: { sql: \"SELECT 1 AS a\", layout: { min_file_rows: 1 } }\n";

@@ -108,6 +108,13 @@ impl<'a> TableView<'a> {
         self.table.spans.key(pointer)
     }
 
+    /// True when the table itself writes the key at `pointer`; a default that does not suit every table is no fault of a table.
+    pub(crate) fn writes(&self, pointer: &str) -> bool {
+        let Some(pipeline) = self.project.spec.pipelines.get(self.table.pipeline) else { return false };
+        let key = self.key(pointer);
+        self.table.spans.contains(pointer) && key.file == pipeline.file && !is_in_defaults(pipeline, key)
+    }
+
     pub(crate) fn bronze(&self) -> Option<&'a BronzeTable> {
         self.table.bronze()
     }
@@ -220,6 +227,17 @@ impl ProjectView<'_> {
         }
         Diagnostic::global(Code(""), Severity::Error, message)
     }
+}
+
+/// True when `key` stands between the key `defaults` of the pipeline and the key after it.
+fn is_in_defaults(pipeline: &PipelineSpec, key: Span) -> bool {
+    if !pipeline.spans.contains("/defaults") {
+        return false;
+    }
+    let start = pipeline.spans.key("/defaults").start;
+    let sections = pipeline.spans.pointers().filter(|pointer| pointer.matches('/').count() == 1).map(|pointer| pipeline.spans.key(pointer).start);
+    let end = sections.filter(|section| *section > start).min().unwrap_or(u32::MAX);
+    (start..end).contains(&key.start)
 }
 
 /// A list of column names in a table.
