@@ -10,6 +10,7 @@ mod checks;
 mod engine;
 mod error;
 mod execute;
+mod known_filter;
 mod output;
 mod session;
 mod spill_folder;
