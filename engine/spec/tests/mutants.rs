@@ -29,8 +29,40 @@ fn words(text: &str) -> Vec<std::ops::Range<usize>> {
 }
 
 const REPLACEMENTS: &[&str] = &[
-    "", "null", "yes", "5", "-1", "5e4", "010", "[]", "{}", "[a, [b]]", "{a: b}", "\"quoted\"", "'", "\"", "*nope", "&x y", "!tag", "${UNSET}", "${", "\"{{ nope }}\"", "\"{{\"", "{{ x }}",
-    "|", ">-", "9223372036854775808", "12:30", "\u{a0}", "日本", "# ", ": ", "- ", "\n", "\t", "\0",
+    "",
+    "null",
+    "yes",
+    "5",
+    "-1",
+    "5e4",
+    "010",
+    "[]",
+    "{}",
+    "[a, [b]]",
+    "{a: b}",
+    "\"quoted\"",
+    "'",
+    "\"",
+    "*nope",
+    "&x y",
+    "!tag",
+    "${UNSET}",
+    "${",
+    "\"{{ nope }}\"",
+    "\"{{\"",
+    "{{ x }}",
+    "|",
+    ">-",
+    "9223372036854775808",
+    "12:30",
+    "\u{a0}",
+    "日本",
+    "# ",
+    ": ",
+    "- ",
+    "\n",
+    "\t",
+    "\0",
 ];
 
 fn findings(text: &str) -> (SourceMap, Vec<Diagnostic>) {
@@ -58,7 +90,8 @@ fn check(mutant: &str, what: &str) {
 fn examples_are_valid() {
     for example in EXAMPLES {
         let (map, findings) = findings(example);
-        let shown: Vec<String> = findings.iter().map(|finding| format!("{} {} [{}]", finding.code, finding.message, finding.primary.as_ref().map_or("", |label| map.snippet(label.span)))).collect();
+        let shown: Vec<String> =
+            findings.iter().map(|finding| format!("{} {} [{}]", finding.code, finding.message, finding.primary.as_ref().map_or("", |label| map.snippet(label.span)))).collect();
         assert_eq!(shown, Vec::<String>::new());
     }
 }

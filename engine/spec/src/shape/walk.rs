@@ -112,6 +112,10 @@ impl<'a> Walk<'a> {
             self.wrong_type(node, &shape, Some((help, fix)));
             return None;
         }
+        if scalar.value().trim().is_empty() && self.key_is(NEVER_EMPTY_TEXTS) {
+            self.findings.push(Diagnostic::error(codes::EMPTY_VALUE, format!("{} is empty", self.here()), node.span).with_help("write a value, or remove the key"));
+            return None;
+        }
         if hint == Hint::Url && !waits {
             if let Some(problem) = address::url_problem(scalar.value(), &[]) {
                 self.findings.push(problem.finding(&dotted(&self.pointer), node.span));
@@ -173,7 +177,7 @@ impl<'a> Walk<'a> {
     }
 
     fn list(&mut self, node: &Node, items: &[std::rc::Rc<Node>], shape: &Shape, non_empty: bool) -> Option<Value> {
-        if non_empty && items.is_empty() {
+        if items.is_empty() && (non_empty || self.key_is(NEVER_EMPTY_LISTS)) {
             self.findings.push(Diagnostic::error(codes::EMPTY_VALUE, format!("`{}` is empty", dotted(&self.pointer)), node.span).with_help("add an item, or remove the key"));
             return None;
         }
@@ -300,6 +304,12 @@ impl<'a> Walk<'a> {
         self.findings.push(finding);
     }
 
+    /// True when the value belongs to one of these keys of a table, or stands in a list that does.
+    fn key_is(&self, keys: &[&str]) -> bool {
+        let key = self.pointer.rsplit('/').find(|part| !part.bytes().all(|byte| byte.is_ascii_digit()));
+        self.echo == Echo::Show && key.is_some_and(|key| keys.contains(&key))
+    }
+
     /// `` `cdc` ``, or what the root is.
     fn here(&self) -> String {
         if self.pointer.is_empty() { self.subject.to_owned() } else { format!("`{}`", dotted(&self.pointer)) }
@@ -363,6 +373,37 @@ impl<'a> Walk<'a> {
         self.findings.push(Diagnostic::error(codes::RANGE, format!("{} expects a number {range}; found {}", self.here(), found(node, self.echo)), node.span));
     }
 }
+
+/// Lists that mean nothing, or too much, when they are empty.
+const NEVER_EMPTY_LISTS: &[&str] = &["key", "select", "columns", "to_columns", "order_by", "inputs", "values", "partition_by", "sort_by"];
+/// Texts that name or compute something, on their own or in a list.
+const NEVER_EMPTY_TEXTS: &[&str] = &[
+    "key",
+    "select",
+    "exclude",
+    "columns",
+    "to_columns",
+    "order_by",
+    "inputs",
+    "input",
+    "partition",
+    "sort_by",
+    "depends_on",
+    "connection",
+    "table",
+    "query",
+    "path",
+    "cursor",
+    "cursor_sql",
+    "column",
+    "slot",
+    "where",
+    "to",
+    "sql_file",
+    "cron",
+    "timezone",
+    "name",
+];
 
 /// A value whose shape is free, by the YAML core schema.
 pub(crate) fn any_value(node: &Node) -> Value {
