@@ -15,6 +15,7 @@ mod panic;
 mod printer;
 mod progress;
 mod project;
+mod reference;
 mod signals;
 mod summary;
 

@@ -16,12 +16,11 @@ pub(crate) struct Arguments {
 }
 
 /// What a new project holds, by path.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 4] = [
     ("karat.yaml", include_str!("../template/karat.yaml")),
     ("pipelines/coffee.yaml", include_str!("../template/coffee.yaml")),
     ("data/sales.csv", include_str!("../template/sales.csv")),
     (".gitignore", include_str!("../template/gitignore")),
-    ("README.md", include_str!("../template/README.md")),
 ];
 
 pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, CliError> {

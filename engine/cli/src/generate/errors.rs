@@ -15,6 +15,11 @@ pub(crate) fn error_page(kind: ErrorKind) -> String {
     format!("# {}\n\n{}\n\n{retried}\n\n## How to fix\n\n{}\n", kind.as_str(), text.what, text.mend)
 }
 
+/// What an error kind means, in one sentence or two.
+pub(super) fn what(kind: ErrorKind) -> &'static str {
+    text(kind).what
+}
+
 fn text(kind: ErrorKind) -> ErrorText {
     let (what, mend) = match kind {
         ErrorKind::Unreachable => ("The system does not answer, or the connection broke.", "Look whether the server runs and can be reached from this machine, then run again: a run resumes at the last committed batch."),

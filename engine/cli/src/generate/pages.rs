@@ -1,9 +1,9 @@
-//! The pages of rules.
+//! The pages of all codes.
 
 use crate::project::CANNOT_READ_PAGE;
+use crate::reference::rules;
 use karat_diagnostics::Explanation;
-use karat_lint::Rule;
-use std::fmt::Write;
+use karat_spec::model::LintLevel;
 
 /// The pages of all codes, sorted by code, each code once.
 pub(crate) fn all_pages() -> Vec<&'static Explanation> {
@@ -17,46 +17,20 @@ pub(crate) fn all_pages() -> Vec<&'static Explanation> {
     pages
 }
 
-/// One page as Markdown, which reads well as it is.
+/// One page, as `karat explain` prints it.
 pub(crate) fn page(page: &Explanation) -> String {
-    let mut out = format!("# {}: {}\n\n", page.code, page.title);
-    let _infallible = writeln!(out, "{} Since {}.\n", level(page.code), page.since);
-    section(&mut out, "What it does", page.what);
-    section(&mut out, "Why is this bad?", page.why);
-    example(&mut out, "Fails", page.fails);
-    example(&mut out, "Passes", page.passes);
-    section(&mut out, "How to fix", page.fix);
-    out.truncate(out.trim_end().len());
-    out.push('\n');
-    out
+    rules::page(page, level(page.code))
 }
 
-/// What a code's letter and group say of its level.
-fn level(code: &str) -> String {
-    let rule: Option<&&Rule> = karat_lint::registry().iter().find(|rule| rule.code() == code);
-    if let Some(rule) = rule {
-        let level = match rule.default_level() {
-            karat_spec::model::LintLevel::Off => "off by default",
-            karat_spec::model::LintLevel::Note => "a note by default",
-            karat_spec::model::LintLevel::Warn => "a warning by default",
-            karat_spec::model::LintLevel::Error => "an error by default",
-        };
-        return format!("Group `{}`, {level}.", rule.group.as_str());
-    }
-    match code.chars().next() {
-        Some('I' | 'L' | 'C') => "A warning.".to_owned(),
-        _ => "An error.".to_owned(),
-    }
-}
-
-fn section(out: &mut String, title: &str, text: &str) {
-    if !text.trim().is_empty() {
-        let _infallible = writeln!(out, "## {title}\n\n{}\n", text.trim());
-    }
-}
-
-fn example(out: &mut String, title: &str, yaml: &str) {
-    if !yaml.trim().is_empty() {
-        let _infallible = writeln!(out, "## {title}\n\n```yaml\n{}\n```\n", yaml.trim_end());
+/// The default level of a code: a rule says its own, all others follow from their letter.
+pub(super) fn level(code: &str) -> &'static str {
+    let rule = karat_lint::registry().iter().find(|rule| rule.code() == code);
+    match rule.map(|rule| rule.default_level()) {
+        Some(LintLevel::Off) => "off",
+        Some(LintLevel::Note) => "note",
+        Some(LintLevel::Warn) => "warn",
+        Some(LintLevel::Error) => "error",
+        None if code.starts_with(['I', 'L', 'C']) => "warn",
+        None => "error",
     }
 }

@@ -4,7 +4,7 @@
 
 mod commands;
 mod plugins;
-mod rules;
+pub(crate) mod rules;
 
 use karat_diagnostics::Explanation;
 use karat_spec::Catalog;
