@@ -34,7 +34,11 @@ impl ProjectConnections {
     /// The connections that `spec` defines; nothing is opened.
     pub(crate) fn new(spec: &ProjectSpec) -> Self {
         let shared = spec.connections.values().map(|connection| ((None, connection.name.clone()), connection.clone()));
-        let own = spec.pipelines.iter().enumerate().flat_map(|(index, pipeline)| pipeline.connections.values().map(move |connection| ((Some(index), connection.name.clone()), connection.clone())));
+        let own = spec
+            .pipelines
+            .iter()
+            .enumerate()
+            .flat_map(|(index, pipeline)| pipeline.connections.values().map(move |connection| ((Some(index), connection.name.clone()), connection.clone())));
         Self {
             context: ConnectContext { root: spec.root.clone(), scratch: spec.root.join(LOCAL_FOLDER).join("tmp") },
             definitions: shared.chain(own).collect(),
@@ -50,7 +54,13 @@ impl ProjectConnections {
         &self.context.scratch
     }
 
-    fn open<T: ?Sized>(&self, cache: &Cache<T>, pipeline: usize, name: &str, open: impl FnOnce(&ConnectionSpec) -> Result<Arc<T>, ConnectorError>) -> Result<Arc<T>, ConnectorError> {
+    fn open<T: ?Sized>(
+        &self,
+        cache: &Cache<T>,
+        pipeline: usize,
+        name: &str,
+        open: impl FnOnce(&ConnectionSpec) -> Result<Arc<T>, ConnectorError>,
+    ) -> Result<Arc<T>, ConnectorError> {
         let (place, definition) = self.find(pipeline, name)?;
         let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = cache.get(&place) {

@@ -3,8 +3,13 @@
 use crate::arguments::GlobalArguments;
 use crate::error::CliError;
 use crate::printer::Printer;
+use karat_plugin_api::ErrorKind;
 use karat_spec::{Catalog, Environment};
 use std::path::PathBuf;
+use tokio::runtime::Runtime;
+
+/// Deep SQL is planned by recursion.
+const THREAD_STACK_BYTES: usize = 8 << 20;
 
 /// What every command is given.
 pub(crate) struct Context {
@@ -25,6 +30,12 @@ impl Context {
             Err(error) => return Err((printer, CliError::usage(format!("the current folder cannot be read: {error}")))),
         };
         Ok(Self { printer, folder, catalog: karat_bundle::catalog(), memory_limit: global.memory_limit.map(|size| size.0) })
+    }
+
+    /// Threads, for commands that ask databases or read tables; everything else starts in milliseconds.
+    pub(crate) fn runtime(&self) -> Result<Runtime, CliError> {
+        let built = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(THREAD_STACK_BYTES).build();
+        built.map_err(|error| CliError::failed(ErrorKind::of_io(&error), format!("cannot start threads: {error}")))
     }
 
     /// The variables of this process, for commands that open connections.

@@ -3,6 +3,7 @@
 use crate::arguments::Scope;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::exit::Exit;
 use crate::project::{self, Project};
 use karat_diagnostics::{Diagnostic, FileId, Severity, Span, Summary};
 use karat_graph::{CheckedGraph, TableGraph, TableIndex};
@@ -93,9 +94,32 @@ impl Examined {
         CheckedGraph::try_from_parts(self.spec.clone(), self.graph.clone(), &relevant).map_err(|_| relevant)
     }
 
-    /// The number of warnings about these tables.
-    pub(crate) fn warnings(&self, tables: &BTreeSet<TableIndex>, scope: &Scope) -> usize {
-        Summary::of(&self.findings_about(tables, scope)).warnings
+    /// What SQL gets wrong now that these schemas are known: findings about these tables that were not there before.
+    pub(crate) fn typed_findings(&self, schemas: &Schemas, tables: &BTreeSet<TableIndex>) -> Vec<Diagnostic> {
+        let found = karat_sql::check_project(&self.spec, &self.graph, schemas);
+        let is_about = |finding: &Diagnostic| finding.primary.as_ref().and_then(|label| self.owner(label.span)).is_none_or(|owner| tables.contains(&owner));
+        found.into_iter().filter(|finding| is_about(finding) && !self.findings.contains(finding)).collect()
+    }
+
+    /// Says that nothing was started, and why. Where stdout is for a program, people read it on stderr.
+    pub(crate) fn refuse(&self, findings: &[Diagnostic], on_stdout: bool, context: &Context) -> Result<Exit, CliError> {
+        let color = if on_stdout { context.printer.color() } else { karat_diagnostics::render::Color::Never };
+        let text = karat_diagnostics::render::text(findings, &self.sources.map, &self.spec.secrets.0, color);
+        if on_stdout {
+            context.printer.data(&text)?;
+        } else {
+            context.printer.error(&CliError::usage(format!("findings at error level\n\n{}", text.trim_end())));
+        }
+        Ok(Exit::Findings)
+    }
+
+    /// Mentions warnings, which `karat lint` shows in full.
+    pub(crate) fn tell_warnings(&self, tables: &BTreeSet<TableIndex>, scope: &Scope, context: &Context) {
+        match Summary::of(&self.findings_about(tables, scope)).warnings {
+            0 => {}
+            1 => context.printer.say("note: there is 1 warning; `karat lint` shows it"),
+            count => context.printer.say(&format!("note: there are {count} warnings; `karat lint` shows them")),
+        }
     }
 
     /// The findings without notes, unless something graver stands beside them: who has nothing to mend is not talked to.

@@ -18,18 +18,8 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    pub(crate) const ALL: [Self; 10] = [
-        Self::Done,
-        Self::Findings,
-        Self::Usage,
-        Self::Failed,
-        Self::Partial,
-        Self::Refused,
-        Self::Held,
-        Self::Different,
-        Self::Interrupted,
-        Self::Terminated,
-    ];
+    pub(crate) const ALL: [Self; 10] =
+        [Self::Done, Self::Findings, Self::Usage, Self::Failed, Self::Partial, Self::Refused, Self::Held, Self::Different, Self::Interrupted, Self::Terminated];
 
     pub(crate) fn code(self) -> u8 {
         match self {

@@ -11,6 +11,7 @@ mod examined;
 mod exit;
 mod generate;
 mod machine;
+mod online;
 mod panic;
 mod printer;
 mod progress;
@@ -18,6 +19,7 @@ mod project;
 mod reference;
 mod signals;
 mod summary;
+mod table_text;
 
 use arguments::Cli;
 use clap::Parser;

@@ -29,7 +29,8 @@ pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, 
     let files: Vec<(&str, &str)> = FILES.into_iter().chain(schemas.iter().map(|(path, text)| (path.as_str(), text.as_str()))).collect();
     if let Some((taken, _)) = files.iter().find(|(path, _)| root.join(path).symlink_metadata().is_ok()) {
         let place = arguments.folder.join(taken);
-        return Err(CliError::usage(format!("`{}` is there already; nothing was written", place.display())).with_help("name a folder that is empty or does not exist: `karat init my-project`"));
+        return Err(CliError::usage(format!("`{}` is there already; nothing was written", place.display()))
+            .with_help("name a folder that is empty or does not exist: `karat init my-project`"));
     }
     for (path, text) in &files {
         write_new(&root.join(path), text)?;

@@ -36,7 +36,8 @@ pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, 
         context.printer.data(text)?;
         return Ok(Exit::Done);
     }
-    let known: Vec<String> = files.iter().filter_map(|(path, _)| path.strip_suffix(".schema.json").or_else(|| path.strip_prefix("plugins/")?.strip_suffix(".json"))).map(str::to_owned).collect();
+    let known: Vec<String> =
+        files.iter().filter_map(|(path, _)| path.strip_suffix(".schema.json").or_else(|| path.strip_prefix("plugins/")?.strip_suffix(".json"))).map(str::to_owned).collect();
     let help = karat_diagnostics::did_you_mean(wanted, known.iter().map(String::as_str)).unwrap_or_else(|| format!("there are {}", known.join(", ")));
     Err(CliError::usage(format!("there is no schema `{wanted}`")).with_help(help))
 }

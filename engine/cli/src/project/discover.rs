@@ -185,14 +185,27 @@ mod tests {
         let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
         let name = |path: &PathBuf| path.strip_prefix(folder).expect("inside").display().to_string();
         match discover(&paths, folder) {
-            Ok(projects) => projects.iter().map(|project| format!("{} [{}] of {}", name(&project.root), project.chosen.iter().map(name).collect::<Vec<_>>().join(" "), project.files.len())).collect(),
+            Ok(projects) => projects
+                .iter()
+                .map(|project| format!("{} [{}] of {}", name(&project.root), project.chosen.iter().map(name).collect::<Vec<_>>().join(" "), project.files.len()))
+                .collect(),
             Err(error) => vec![format!("{}; {}", error.message, error.help.unwrap_or_default())],
         }
     }
 
     #[test]
     fn every_file_belongs_to_the_nearest_project() {
-        let folder = tree(&["all/one/karat.yaml", "all/one/a.yaml", "all/one/deep/b.yml", "all/two/karat.yaml", "all/two/c.yaml", "all/two/.hidden/d.yaml", "all/two/tests/e.yaml", "loose/f.yaml", "loose/g.yaml"]);
+        let folder = tree(&[
+            "all/one/karat.yaml",
+            "all/one/a.yaml",
+            "all/one/deep/b.yml",
+            "all/two/karat.yaml",
+            "all/two/c.yaml",
+            "all/two/.hidden/d.yaml",
+            "all/two/tests/e.yaml",
+            "loose/f.yaml",
+            "loose/g.yaml",
+        ]);
 
         assert_eq!(shown(folder.path(), &["all"]), ["all/one [all/one/a.yaml all/one/deep/b.yml] of 2", "all/two [all/two/c.yaml] of 1"]);
         assert_eq!(shown(folder.path(), &["all/one/deep"]), ["all/one [all/one/deep/b.yml] of 2"]);
