@@ -19,4 +19,4 @@ pub use plugin::{ConnectContext, Connector, Plugin};
 pub use position::{CursorValue, FileIdentity, Position, Tail};
 pub use schema::{Column, DeclaredType, SourceSchema, TYPE_NAMES, TypeError};
 pub use sink::{FileLayout, Load, LoadRequest, Sink, Staged, StagedFile, TargetObject, WriteMode, WriteProgress};
-pub use source::{BatchStream, ColumnChoice, CursorExpr, ReadRequest, ReadStrategy, Source, SourceBatch, SourceObject, SourceRead};
+pub use source::{BatchStream, ColumnChoice, CursorExpr, ExtraColumns, ReadRequest, ReadStrategy, Source, SourceBatch, SourceObject, SourceRead};

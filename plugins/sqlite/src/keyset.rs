@@ -12,13 +12,12 @@
 //! 4. The digest that the next run compares: everything from the new lower bound on.
 
 use crate::client::quote;
-use crate::columns::Batcher;
 use crate::reader::{Halt, Out, Query, Session, require_column};
 use crate::spelling;
 use crate::stored::{Held, bound};
 use crate::tail::Digest;
 use arrow::datatypes::{DataType, TimeUnit};
-use karat_plugin_api::cells::parse_instant;
+use karat_plugin_api::cells::{Batcher, parse_instant};
 use karat_plugin_api::{ConnectorError, CursorExpr, CursorValue, ErrorKind, Position, ReadRequest, ReadStrategy};
 use karat_spec::model::NullCursor;
 use rusqlite::OptionalExtension;

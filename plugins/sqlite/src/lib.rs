@@ -4,7 +4,6 @@
 //! Read next: `schema.rs` (which declared type is read as what), then `keyset.rs` (what "new since last time" means).
 
 mod client;
-mod columns;
 mod config;
 mod describe;
 mod error;

@@ -1,7 +1,6 @@
 //! One read: a thread of its own, one read transaction, batches through a bounded channel.
 
 use crate::client;
-use crate::columns::Batcher;
 use crate::describe::{Described, describe};
 use crate::error::wrap;
 use crate::keyset;
@@ -9,8 +8,9 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 use futures::stream;
+use karat_plugin_api::cells::{Batcher, Misfit};
 use karat_plugin_api::{BatchStream, ConnectorError, ErrorKind, Position, ReadRequest, ReadStrategy, SourceBatch, SourceRead};
-use rusqlite::types::Value;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, InterruptHandle, Row, params_from_iter};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -192,7 +192,7 @@ impl Session {
         let mut number = 0_u64;
         // `None` is SQLITE_DONE; an interrupted or failed read is an error here.
         while let Some(row) = rows.next().map_err(|error| self.failed(error))? {
-            if let Err(misfit) = batcher.push(row) {
+            if let Err(misfit) = push(batcher, row) {
                 return Err(Halt::Failed(batcher.explain(&misfit, &self.place(query, number))));
             }
             each(batcher, row)?;
@@ -261,4 +261,27 @@ fn flush(batcher: &mut Batcher, out: &mut Out) -> Result<(), Halt> {
         Some(batch) => out.rows(batch, None),
         None => Ok(()),
     }
+}
+
+/// Adds the first columns of a row.
+#[inline]
+fn push(batcher: &mut Batcher, row: &Row<'_>) -> Result<(), Misfit> {
+    let mut bytes = 0;
+    for column in batcher.columns() {
+        match row.get_ref_unwrap(column.index()) {
+            ValueRef::Integer(number) => column.put(|cells| cells.integer(number))?,
+            ValueRef::Text(text) => {
+                bytes += text.len();
+                column.put(|cells| cells.text(text))?;
+            }
+            ValueRef::Null => column.null()?,
+            ValueRef::Real(number) => column.put(|cells| cells.real(number))?,
+            ValueRef::Blob(blob) => {
+                bytes += blob.len();
+                column.put(|cells| cells.bytes(blob))?;
+            }
+        }
+    }
+    batcher.end_row(bytes);
+    Ok(())
 }

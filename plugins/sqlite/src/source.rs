@@ -1,11 +1,11 @@
 //! The source: what a connection offers to the engine.
 
 use crate::client;
-use crate::columns::Batcher;
 use crate::describe::{describe, estimate};
 use crate::keyset;
 use crate::reader::SqliteRead;
 use async_trait::async_trait;
+use karat_plugin_api::cells::Batcher;
 use karat_plugin_api::{ConnectorError, ErrorKind, ReadRequest, ReadStrategy, Source, SourceObject, SourceRead, SourceSchema};
 use std::path::PathBuf;
 use std::sync::Arc;

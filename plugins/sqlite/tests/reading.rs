@@ -4,7 +4,8 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Decimal256Type, Float64Type, Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt64Type};
 use futures::StreamExt;
 use karat_plugin_api::{
-    ColumnChoice, ConnectContext, ConnectorError, CursorExpr, DeclaredType, ErrorKind, Plugin, Position, ReadRequest, ReadStrategy, Source, SourceBatch, SourceObject, SourceSchema,
+    ColumnChoice, ConnectContext, ConnectorError, CursorExpr, DeclaredType, ErrorKind, ExtraColumns, Plugin, Position, ReadRequest, ReadStrategy, Source, SourceBatch,
+    SourceObject, SourceSchema,
 };
 use karat_spec::model::NullCursor;
 use rusqlite::Connection;
@@ -73,7 +74,7 @@ impl Fixture {
                 ColumnChoice { name: column.name.clone(), data_type: declared.unwrap_or(column.data_type.clone()), nullable: column.nullable }
             })
             .collect();
-        ReadRequest { object, columns, strategy, batch_rows: 1000, batch_bytes: 32 << 20, parallel: 1 }
+        ReadRequest { object, columns, extra_columns: ExtraColumns::Refuse, strategy, batch_rows: 1000, batch_bytes: 32 << 20, parallel: 1 }
     }
 
     fn read(&self, request: ReadRequest) -> Result<Outcome, ConnectorError> {

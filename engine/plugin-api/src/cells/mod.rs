@@ -3,9 +3,11 @@
 //! Databases without strict columns, CSV and JSON all deliver a value whose form is not the declared type's. This module knows which forms are
 //! exact values of which type; it must not know where they come from, and its errors carry no values. Read next: [`Cells`].
 
+mod batcher;
 mod instant;
 mod number;
 
+pub use batcher::{Batcher, Misfit, RowColumn};
 pub use instant::{ParsedInstant, Zone, parse_date, parse_instant, parse_time, parse_timestamp};
 pub use number::{parse_boolean, parse_decimal128, parse_decimal256, parse_float, parse_integer, shortest_decimal128};
 
@@ -82,6 +84,8 @@ pub struct Cells {
     builder: Builder,
     /// Room for text of numbers that arrive in a text column.
     scratch: String,
+    data_type: DataType,
+    capacity: usize,
 }
 
 enum Builder {
@@ -170,7 +174,7 @@ impl Cells {
             DataType::Timestamp(TimeUnit::Nanosecond, tz) => Builder::Nanos(TimestampNanosecondBuilder::with_capacity(rows).with_data_type(data_type.clone()), zone(tz)),
             _ => return None,
         };
-        Some(Self { builder, scratch: String::new() })
+        Some(Self { builder, scratch: String::new(), data_type: data_type.clone(), capacity: rows })
     }
 
     /// How many values.
@@ -187,7 +191,13 @@ impl Cells {
 
     /// The column so far; the next value starts a new one.
     pub fn finish(&mut self) -> ArrayRef {
-        each!(&mut self.builder, builder => Arc::new(builder.finish()))
+        // A finished builder has no room left; a new one has it at once, instead of growing step by step.
+        let next = Self::new(&self.data_type, self.capacity);
+        let column: ArrayRef = each!(&mut self.builder, builder => Arc::new(builder.finish()));
+        if let Some(next) = next {
+            self.builder = next.builder;
+        }
+        column
     }
 
     /// A missing value.

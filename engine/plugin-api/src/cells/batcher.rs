@@ -1,22 +1,21 @@
-//! Rows of SQLite as Arrow batches, each value checked.
+//! Rows as Arrow batches, each value checked.
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use karat_plugin_api::cells::{Cells, Mismatch};
-use karat_plugin_api::{ColumnChoice, ConnectorError, DeclaredType, ErrorKind};
-use rusqlite::Row;
-use rusqlite::types::ValueRef;
+use super::{Cells, Mismatch};
+use crate::{ColumnChoice, ConnectorError, DeclaredType, ErrorKind};
+use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use std::sync::Arc;
 
-/// One batch may hold a row of SQLite's greatest size beyond this, and still be below Arrow's 2 GiB per column.
+/// One batch may hold a row of 1 GiB beyond this, and still be below Arrow's 2 GiB per column.
 const GREATEST_BATCH_BYTES: usize = 512 << 20;
 
 /// Collects rows until a batch is full.
-pub(crate) struct Batcher {
+pub struct Batcher {
     label: String,
     choices: Vec<ColumnChoice>,
     schema: SchemaRef,
     cells: Vec<Cells>,
+    nullable: Vec<bool>,
     rows: usize,
     bytes: usize,
     /// Rows that are left until the next multiple of `batch_rows`.
@@ -26,22 +25,64 @@ pub(crate) struct Batcher {
 }
 
 /// A value that does not fit; [`Batcher::explain`] makes an error of it.
-#[derive(Debug)]
-pub(crate) struct Misfit {
+#[derive(Debug, Clone, Copy)]
+pub struct Misfit {
     column: usize,
     /// `None` for a NULL where none may be.
     mismatch: Option<Mismatch>,
 }
 
+/// Where one value of a row goes.
+pub struct RowColumn<'a> {
+    at: usize,
+    nullable: bool,
+    cells: &'a mut Cells,
+}
+
+impl RowColumn<'_> {
+    /// Which column of the request it is, from zero.
+    #[inline]
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.at
+    }
+
+    /// Adds a missing value.
+    ///
+    /// # Errors
+    /// When the column may not be NULL.
+    #[inline]
+    pub fn null(self) -> Result<(), Misfit> {
+        if !self.nullable {
+            return Err(Misfit { column: self.at, mismatch: None });
+        }
+        self.cells.null();
+        Ok(())
+    }
+
+    /// Adds a value.
+    ///
+    /// # Errors
+    /// When it does not fit the column's type.
+    #[inline]
+    pub fn put(self, value: impl FnOnce(&mut Cells) -> Result<(), Mismatch>) -> Result<(), Misfit> {
+        value(self.cells).map_err(|mismatch| Misfit { column: self.at, mismatch: Some(mismatch) })
+    }
+}
+
 impl Batcher {
-    /// A collector for these columns.
-    pub(crate) fn new(label: &str, choices: &[ColumnChoice], batch_rows: usize, batch_bytes: usize) -> Result<Self, ConnectorError> {
+    /// A collector for these columns; `label` names the object in messages.
+    ///
+    /// # Errors
+    /// [`ErrorKind::SchemaMismatch`] for a column without a type, [`ErrorKind::Unsupported`] for a type that has no scalar form.
+    pub fn new(label: &str, choices: &[ColumnChoice], batch_rows: usize, batch_bytes: usize) -> Result<Self, ConnectorError> {
         let batch_rows = batch_rows.max(1);
         let cells = choices.iter().map(|choice| Cells::new(&choice.data_type, batch_rows.min(131_072)).ok_or_else(|| unreadable(label, choice))).collect::<Result<_, _>>()?;
         let fields: Vec<Field> = choices.iter().map(|choice| Field::new(&choice.name, choice.data_type.clone(), choice.nullable)).collect();
         Ok(Self {
             label: label.to_owned(),
             choices: choices.to_vec(),
+            nullable: choices.iter().map(|choice| choice.nullable).collect(),
             schema: Arc::new(Schema::new(fields)),
             cells,
             rows: 0,
@@ -53,53 +94,46 @@ impl Batcher {
     }
 
     /// Columns of all batches.
-    pub(crate) fn schema(&self) -> &SchemaRef {
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
     /// Rows collected since the last batch.
-    pub(crate) fn rows(&self) -> usize {
+    #[must_use]
+    pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// True when the batch must be taken before the next row.
     #[inline]
-    pub(crate) fn is_full(&self) -> bool {
+    #[must_use]
+    pub fn is_full(&self) -> bool {
         self.rows == self.room || self.bytes >= self.batch_bytes
     }
 
-    /// Adds the first columns of a row.
-    pub(crate) fn push(&mut self, row: &Row<'_>) -> Result<(), Misfit> {
-        let mut bytes = 0;
-        for (at, cells) in self.cells.iter_mut().enumerate() {
-            let fitted = match row.get_ref_unwrap(at) {
-                ValueRef::Integer(number) => cells.integer(number),
-                ValueRef::Text(text) => {
-                    bytes += text.len();
-                    cells.text(text)
-                }
-                ValueRef::Null if self.choices[at].nullable => {
-                    cells.null();
-                    Ok(())
-                }
-                ValueRef::Null => return Err(Misfit { column: at, mismatch: None }),
-                ValueRef::Real(number) => cells.real(number),
-                ValueRef::Blob(blob) => {
-                    bytes += blob.len();
-                    cells.bytes(blob)
-                }
-            };
-            if let Err(mismatch) = fitted {
-                return Err(Misfit { column: at, mismatch: Some(mismatch) });
-            }
-        }
+    /// The columns of the row that is being added, in order. Each must get one value, then [`Batcher::end_row`] is called.
+    #[inline]
+    pub fn columns(&mut self) -> impl Iterator<Item = RowColumn<'_>> {
+        self.cells.iter_mut().zip(&self.nullable).enumerate().map(|(at, (cells, nullable))| RowColumn { at, nullable: *nullable, cells })
+    }
+
+    /// One column of the row that is being added.
+    #[inline]
+    pub fn column(&mut self, at: usize) -> RowColumn<'_> {
+        RowColumn { at, nullable: self.nullable[at], cells: &mut self.cells[at] }
+    }
+
+    /// Closes the row, which took about so many bytes besides fixed-width values.
+    #[inline]
+    pub fn end_row(&mut self, bytes: usize) {
         self.rows += 1;
         self.bytes += bytes + 8 * self.cells.len();
-        Ok(())
     }
 
     /// What to tell about a value that does not fit; `place` says which row.
-    pub(crate) fn explain(&self, misfit: &Misfit, place: &str) -> ConnectorError {
+    #[must_use]
+    pub fn explain(&self, misfit: &Misfit, place: &str) -> ConnectorError {
         let choice = &self.choices[misfit.column];
         match misfit.mismatch {
             None => ConnectorError::new(ErrorKind::BadData, format!("column `{}` of {} may not be NULL, and is NULL in {place}", choice.name, self.label))
@@ -109,7 +143,10 @@ impl Batcher {
     }
 
     /// The collected rows; `None` when there are none.
-    pub(crate) fn take(&mut self) -> Result<Option<RecordBatch>, ConnectorError> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Bug`] when a row was closed without all its values.
+    pub fn take(&mut self) -> Result<Option<RecordBatch>, ConnectorError> {
         if self.rows == 0 {
             return Ok(None);
         }
@@ -118,7 +155,7 @@ impl Batcher {
         if self.room == 0 {
             self.room = self.batch_rows;
         }
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(self.rows));
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         self.rows = 0;
         self.bytes = 0;
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
