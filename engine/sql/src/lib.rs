@@ -7,10 +7,12 @@
 mod checked_integer;
 mod checked_sum;
 mod checks;
+mod dedup;
 mod engine;
 mod error;
 mod execute;
 mod output;
+mod planning;
 mod session;
 mod spill_folder;
 mod statement;
