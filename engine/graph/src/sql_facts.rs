@@ -320,7 +320,8 @@ mod tests {
             .assert_eq(&format!("{:?} {:?} {:?} {}", facts.wildcards, facts.volatile_calls, facts.unconditional_joins, facts.only_renames));
         let facts =
             SqlFacts::read("SELECT row_number() OVER (PARTITION BY a), first_value(b), last_value(c ORDER BY d), lag(e) OVER w FROM silver.a WHERE f = NULL AND g IS NULL LIMIT 3");
-        expect![[r#"[("row_number", 7..17), ("first_value", 43..54), ("limit", 148..149)] [119..127]"#]].assert_eq(&format!("{:?} {:?}", facts.unordered_picks, facts.null_comparisons));
+        expect![[r#"[("row_number", 7..17), ("first_value", 43..54), ("limit", 148..149)] [119..127]"#]]
+            .assert_eq(&format!("{:?} {:?}", facts.unordered_picks, facts.null_comparisons));
         assert!(SqlFacts::read("SELECT a, b AS c FROM bronze.x").only_renames);
         assert!(!SqlFacts::read("SELECT a, b + 1 AS c FROM bronze.x").only_renames);
         assert!(SqlFacts::read("WITH q AS (SELECT a FROM bronze.x) SELECT * FROM q").wildcards.is_empty());

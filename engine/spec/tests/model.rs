@@ -54,7 +54,9 @@ fn every_key_of_the_language_reaches_the_model() {
     assert_eq!((chunk.bytes, chunk.parallel), (ByteSize::parse("8MiB"), Some(Count(2))));
     assert_eq!(orders.checks.as_ref().map(|checks| checks[0].max_failed()), Some(MaxFailed::Rows(Count(10))));
     assert_eq!(spec.pipelines[0].schedule.as_ref().and_then(|schedule| schedule.timezone.as_deref()), Some("Europe/Berlin"));
-    check_json(table(&spec, "bronze.events_us_view"), expect![[r#"
+    check_json(
+        table(&spec, "bronze.events_us_view"),
+        expect![[r#"
         {
           "for_each": {
             "region": [
@@ -90,7 +92,8 @@ fn every_key_of_the_language_reaches_the_model() {
           "to": {
             "connection": "lake"
           }
-        }"#]]);
+        }"#]],
+    );
 }
 
 #[test]
@@ -105,7 +108,9 @@ fn nearer_defaults_win_key_by_key() {
             "version: 1\ndefaults:\n  bronze: { owner: pipeline, chunk: { rows: 3 } }\nbronze:\n  a:\n  b: { from: { query: SELECT 1 }, tags: [own], cdc: { cursor_sql: x } }\n  c: { cdc: { strategy: full } }\n",
         ),
     ]);
-    check_json(table(&spec, "bronze.a"), expect![[r#"
+    check_json(
+        table(&spec, "bronze.a"),
+        expect![[r#"
         {
           "owner": "pipeline",
           "tags": [
@@ -124,8 +129,11 @@ fn nearer_defaults_win_key_by_key() {
             "rows": 3,
             "parallel": 2
           }
-        }"#]]);
-    check_json(table(&spec, "bronze.b"), expect![[r#"
+        }"#]],
+    );
+    check_json(
+        table(&spec, "bronze.b"),
+        expect![[r#"
         {
           "owner": "pipeline",
           "tags": [
@@ -144,8 +152,11 @@ fn nearer_defaults_win_key_by_key() {
             "rows": 3,
             "parallel": 2
           }
-        }"#]]);
-    check_json(table(&spec, "bronze.c"), expect![[r#"
+        }"#]],
+    );
+    check_json(
+        table(&spec, "bronze.c"),
+        expect![[r#"
         {
           "owner": "pipeline",
           "tags": [
@@ -162,7 +173,8 @@ fn nearer_defaults_win_key_by_key() {
             "rows": 3,
             "parallel": 2
           }
-        }"#]]);
+        }"#]],
+    );
     let a = table(&spec, "bronze.a");
     assert_eq!(sources.map.file(a.spans.value("/from/table").file).path(), "karat.yaml");
     assert_eq!(sources.map.file(a.spans.value("/chunk/rows").file).path(), "p.yaml");
@@ -193,7 +205,9 @@ fn offline_a_variable_need_not_be_set() {
     let db = &spec.pipelines[0].connections["db"];
     assert!(db.settings.is_unresolved() && db.settings.is_secret("url") && db.settings.known_text("url").is_none());
     assert!(table(&spec, "bronze.t").unresolved && !table(&spec, "bronze.u").unresolved);
-    check_json(table(&spec, "bronze.t"), expect![[r#"
+    check_json(
+        table(&spec, "bronze.t"),
+        expect![[r#"
         {
           "from": {
             "connection": "db",
@@ -202,7 +216,8 @@ fn offline_a_variable_need_not_be_set() {
           "chunk": {
             "parallel": 3
           }
-        }"#]]);
+        }"#]],
+    );
 }
 
 #[test]
@@ -239,7 +254,8 @@ fn an_incremental_table_has_both_texts() {
           AND a IS NOT NULL
           AND b IS NOT NULL
   
-    "#]].assert_eq(&sql(&orders.sql));
+    "#]]
+    .assert_eq(&sql(&orders.sql));
     assert!(sql(&orders.full_sql).contains("FROM bronze.orders AS o"));
     assert_eq!(sql(&table(&spec, "silver.folded").sql), "SELECT id FROM bronze.orders WHERE status = 'new'");
     assert!(table(&spec, "silver.folded").full_sql.is_none());

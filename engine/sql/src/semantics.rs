@@ -520,7 +520,8 @@ async fn a_query_may_describe_and_show() {
                 RepartitionExec: partitioning=RoundRobinBatch(2), input_partitions=1
                   FilterExec: checked_add(id@0, 1) > 2, projection=[symbol@1]
                     DataSourceExec: partitions=1, partition_sizes=[1]
-    "#]].assert_eq(&engine(folder.path(), 64 * MIB).explain("SELECT symbol, count(*) FROM silver.trades WHERE id + 1 > 2 GROUP BY symbol", vec![trades()]).await.unwrap());
+    "#]]
+    .assert_eq(&engine(folder.path(), 64 * MIB).explain("SELECT symbol, count(*) FROM silver.trades WHERE id + 1 > 2 GROUP BY symbol", vec![trades()]).await.unwrap());
 }
 
 #[tokio::test]
@@ -612,7 +613,8 @@ async fn checks_count_bad_rows() {
         FAIL row_count 0/2: 2 rows; there must be at least 4
         ok   freshness 0/4: the newest `at` is 1m51s old; up to 2h is allowed
         ok   freshness 0/4: the newest `at` is 1m51s old; up to 5m is allowed
-        FAIL freshness 0/0: `at` has no value, so its age is not known"#]].assert_eq(&lines.join("\n"));
+        FAIL freshness 0/0: `at` has no value, so its age is not known"#]]
+    .assert_eq(&lines.join("\n"));
 }
 
 #[tokio::test]
