@@ -28,8 +28,10 @@ pub(crate) async fn copy(stage: &mut Stage, work: &CopyWork) -> Result<(), Conne
     let cancel = stage.run.cancel.clone();
     let source = stage.run.services.connections.source(work.pipeline, &work.connection)?;
     // Rows written in other columns than the ones asked for now must be read again to be rewritten.
-    let may_be_settled = committed.is_some() && (mode != WriteMode::Replace || has_same_columns(work, &target));
-    if may_be_settled && or_cancelled(&cancel, source.probe(&request)).await?.is_some_and(|end| Some(end) == committed) {
+    let settled = committed.filter(|_| mode != WriteMode::Replace || has_same_columns(work, &target));
+    if let Some(committed) = &settled
+        && or_cancelled(&cancel, source.probe(&request, committed)).await?.as_ref() == Some(committed)
+    {
         return Ok(());
     }
     let read = or_cancelled(&cancel, source.read(request)).await?;
@@ -51,7 +53,7 @@ pub(crate) async fn copy(stage: &mut Stage, work: &CopyWork) -> Result<(), Conne
         mode,
         layout: work.layout.clone(),
         tip,
-        settled: committed.filter(|_| may_be_settled),
+        settled,
         guard: work.guard,
         checks,
         lake,

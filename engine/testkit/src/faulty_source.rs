@@ -28,8 +28,8 @@ impl Source for FaultySource {
         through(&self.faults, FaultPoint::Describe, self.inner.describe(object)).await
     }
 
-    async fn probe(&self, request: &ReadRequest) -> Result<Option<Position>, ConnectorError> {
-        self.inner.probe(request).await
+    async fn probe(&self, request: &ReadRequest, committed: &Position) -> Result<Option<Position>, ConnectorError> {
+        self.inner.probe(request, committed).await
     }
 
     async fn read(&self, request: ReadRequest) -> Result<Box<dyn SourceRead>, ConnectorError> {

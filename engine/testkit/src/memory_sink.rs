@@ -6,7 +6,8 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use karat_plugin_api::{
-    CommitRecord, CommitRequest, Committed, ConnectorError, ErrorKind, Generation, Load, LoadRequest, Position, Sink, Staged, StagedFile, StreamId, TargetObject, TargetState, WriteMode, WriteProgress,
+    CommitRecord, CommitRequest, Committed, ConnectorError, ErrorKind, Generation, Load, LoadRequest, Position, Sink, Staged, StagedFile, StreamId, TargetObject, TargetState,
+    WriteMode, WriteProgress,
 };
 use karat_spec::model::TableName;
 use std::collections::{BTreeMap, HashMap, HashSet};

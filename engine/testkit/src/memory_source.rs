@@ -75,7 +75,9 @@ impl Source for MemorySource {
         let steps = match &request.strategy {
             ReadStrategy::Full => full(&snapshot, &names, &request)?,
             ReadStrategy::Keyset { cursor: CursorExpr::Column(cursor), tie, after, .. } => keyset(&snapshot, &names, &request, cursor, tie, after)?,
-            ReadStrategy::Keyset { .. } | ReadStrategy::NewFiles { .. } => return Err(ConnectorError::new(ErrorKind::Unsupported, "a table in memory has neither expressions nor files")),
+            ReadStrategy::Keyset { .. } | ReadStrategy::NewFiles { .. } => {
+                return Err(ConnectorError::new(ErrorKind::Unsupported, "a table in memory has neither expressions nor files"));
+            }
         };
         Ok(Box::new(MemoryRead { schema: std::sync::Arc::new(self.schema.project(&names).map_err(bug)?), steps }))
     }
