@@ -74,7 +74,7 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
 /// Every place that names a column which must arrive.
 fn named(table: &TableView<'_>) -> Vec<(String, String)> {
     let mut named: Vec<(String, String)> = Vec::new();
-    for list in crate::view::column_lists(table).into_iter().filter(|list| matches!(list.kind, ListKind::Own | ListKind::OwnOrNone)) {
+    for list in crate::view::column_lists(table).into_iter().filter(|list| list.kind == ListKind::Own) {
         named.extend(list.columns.iter().enumerate().map(|(index, column)| (format!("{}/{index}", list.pointer), column.clone())));
     }
     if let Some(cursor) = table.cdc().and_then(|cdc| cdc.cursor.as_ref()) {
