@@ -7,10 +7,13 @@
 mod checked_integer;
 mod checked_sum;
 mod checks;
+mod dedup;
 mod engine;
 mod error;
 mod execute;
+mod known_filter;
 mod output;
+mod planning;
 mod session;
 mod spill_folder;
 mod statement;

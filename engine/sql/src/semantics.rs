@@ -10,7 +10,7 @@ use expect_test::{Expect, expect};
 use futures::StreamExt;
 use indexmap::IndexMap;
 use karat_plugin_api::{ConnectorError, ErrorKind};
-use karat_spec::model::{Check, TableName};
+use karat_spec::model::{Check, Dedup, KeepRow, TableName};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ fn extremes() -> SqlInput {
 
 async fn rows(engine: &SqlEngine, sql: &str, types: &[(&str, &str)]) -> Result<Vec<RecordBatch>, ConnectorError> {
     let types: IndexMap<String, String> = types.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-    let request = TransformRequest { table: TableName::parse("gold.t").unwrap(), sql: sql.to_owned(), inputs: vec![trades(), extremes()], types, key: Vec::new() };
+    let request = TransformRequest { table: TableName::parse("gold.t").unwrap(), sql: sql.to_owned(), inputs: vec![trades(), extremes()], types, key: Vec::new(), dedup: None };
     let mut transform = engine.transform(request).await?;
     let mut batches = Vec::new();
     while let Some(batch) = transform.stream.next().await {
@@ -146,25 +146,25 @@ async fn a_total_that_does_not_fit_is_an_error() {
     check(
         "SELECT sum(big) AS total FROM bronze.extremes",
         expect![[r#"
-        BadData: SQL of `gold.t`: the total of `sum(bronze.extremes.big)` does not fit Int64
-        help: compute in a wider type: CAST(… AS DECIMAL(38, 0))"#]],
+            BadData: SQL of `gold.t`: the total of `sum(bronze.extremes.big)` does not fit bigint
+            help: compute in a wider type: CAST(… AS DECIMAL(38, 0))"#]],
     )
     .await;
     check("SELECT word, sum(big) OVER (ORDER BY word) AS total FROM bronze.extremes", expect![[r#"
-        BadData: SQL of `gold.t`: the total of `sum(bronze.extremes.big) ORDER BY [bronze.extremes.word ASC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW` does not fit Int64
+        BadData: SQL of `gold.t`: the total of `sum(bronze.extremes.big) ORDER BY [bronze.extremes.word ASC…` does not fit bigint
         help: compute in a wider type: CAST(… AS DECIMAL(38, 0))"#]]).await;
     check(
         "SELECT sum(big) AS a, sum(DISTINCT low) AS b FROM bronze.extremes",
         expect![[r#"
-        BadData: SQL of `gold.t`: the total of `sum(alias2)` does not fit Int64
-        help: compute in a wider type: CAST(… AS DECIMAL(38, 0))"#]],
+            BadData: SQL of `gold.t`: the total of `sum(alias2)` does not fit bigint
+            help: compute in a wider type: CAST(… AS DECIMAL(38, 0))"#]],
     )
     .await;
     check(
         "SELECT sum(money) AS total FROM bronze.extremes",
         expect![[r#"
-        BadData: SQL of `gold.t`: the total of `sum(bronze.extremes.money)` does not fit Decimal128(38, 0)
-        help: compute in a wider type: CAST(… AS DECIMAL(38, 0))"#]],
+            BadData: SQL of `gold.t`: the total of `sum(bronze.extremes.money)` does not fit decimal(38,0)
+            help: compute in a wider type: CAST(… AS DECIMAL(38, 0))"#]],
     )
     .await;
     check(
@@ -376,29 +376,28 @@ async fn a_failed_cast_is_an_error_without_the_value() {
 #[tokio::test]
 async fn planning_errors_are_short_and_say_how_to_mend() {
     check("SELECT price FROM silver.trades", expect![[r#"
-        SchemaMismatch: SQL of `gold.t`: No field named price. Valid fields are silver.trades.id, silver.trades.symbol, silver.trades."Price", silver.trades.amount, silver.trades.at, silver.trades."od""d"
-        help: names without double quotes are read as lower case: write "Name" for a column with capitals"#]]).await;
+        SchemaMismatch: SQL of `gold.t`: there is no column `price` (line 1, column 8)
+        help: write `"Price"`: names without double quotes are read as lower case"#]]).await;
     check("SELECT symbl FROM silver.trades", expect![[r#"
-        SchemaMismatch: SQL of `gold.t`: No field named symbl. Valid fields are silver.trades.id, silver.trades.symbol, silver.trades."Price", silver.trades.amount, silver.trades.at, silver.trades."od""d"
-        help: names without double quotes are read as lower case: write "Name" for a column with capitals"#]]).await;
+        SchemaMismatch: SQL of `gold.t`: there is no column `symbl` (line 1, column 8)
+        help: did you mean `symbol`?"#]]).await;
     check(
         "SELECT id FROM silver.tradez",
         expect![[r#"
-        BadConfiguration: SQL of `gold.t`: table 'silver.tradez' not found
-        help: -"#]],
+            BadConfiguration: SQL of `gold.t`: there is no table `silver.tradez` (line 1, column 16)
+            help: tables are named `<layer>.<table>`"#]],
     )
     .await;
     check(
         "SELECT summ(id) AS n FROM silver.trades",
         expect![[r#"
-        BadConfiguration: SQL of `gold.t`: Invalid function 'summ'.
-        Did you mean 'sum'?
-        help: -"#]],
+            BadConfiguration: SQL of `gold.t`: there is no function `summ` (line 1, column 8)
+            help: did you mean `sum`?"#]],
     )
     .await;
     check("SELECT id, count(*) AS n FROM silver.trades", expect![[r#"
-        BadConfiguration: SQL of `gold.t`: Column in SELECT must be in GROUP BY or an aggregate function: While expanding wildcard, column "silver.trades.id" must appear in the GROUP BY clause or must be part of an aggregate function, currently only "count(Int64(1))" appears in the SELECT clause satisfies this requirement
-        help: -"#]]).await;
+        BadConfiguration: SQL of `gold.t`: `silver.trades.id` must stand in GROUP BY or inside an aggregate function (SELECT) (line 1, column 8)
+        help: add `silver.trades.id` to GROUP BY, or take `min(silver.trades.id)`, `max(silver.trades.id)`, `first_value(silver.trades.id ORDER BY …)`"#]]).await;
     check(
         "SELECT a.id, b.id FROM silver.trades a JOIN silver.trades b ON a.id = b.id",
         expect![[r#"
@@ -409,15 +408,15 @@ async fn planning_errors_are_short_and_say_how_to_mend() {
     check(
         "SELECT id FROM silver.trades a JOIN silver.trades b ON a.id = b.id",
         expect![[r#"
-        SchemaMismatch: SQL of `gold.t`: Ambiguous reference to unqualified field id
-        help: -"#]],
+            SchemaMismatch: SQL of `gold.t`: `id` is a column of more than one table (line 1, column 8)
+            help: write `a.id` or `b.id`"#]],
     )
     .await;
     check(
         "SELECT id + symbol AS n FROM silver.trades",
         expect![[r#"
-        BadConfiguration: SQL of `gold.t`: Cannot coerce arithmetic expression Int64 + Utf8View to valid types
-        help: -"#]],
+            BadConfiguration: SQL of `gold.t`: bigint and text cannot be combined (line 1, column 8)
+            help: cast one side with CAST(… AS …) before `+`"#]],
     )
     .await;
     check(
@@ -460,7 +459,7 @@ async fn files_cannot_be_read_or_written_from_sql() {
 async fn a_query_may_describe_and_show() {
     let folder = tempfile::tempdir().unwrap();
     let mut text = String::new();
-    for sql in ["DESCRIBE silver.trades", "SHOW TABLES", "SELECT count(*), count(*) FILTER (WHERE id > 1) FROM silver.trades", "SHOW COLUMNS FROM bronze.extremes"] {
+    for sql in ["DESCRIBE silver.trades", "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema <> 'information_schema' ORDER BY 1, 2", "SELECT count(*), count(*) FILTER (WHERE id > 1) FROM silver.trades", "SHOW COLUMNS FROM bronze.extremes"] {
         let mut query = engine(folder.path(), 64 * MIB).query(sql, vec![trades(), extremes()]).await.unwrap();
         while let Some(batch) = query.stream.next().await {
             text.push_str(&pretty_format_batches(&[batch.unwrap()]).unwrap().to_string());
@@ -481,8 +480,8 @@ async fn a_query_may_describe_and_show() {
         +---------------+--------------------+-------------+------------+
         | table_catalog | table_schema       | table_name  | table_type |
         +---------------+--------------------+-------------+------------+
-        | karat         | silver             | trades      | BASE TABLE |
         | karat         | bronze             | extremes    | BASE TABLE |
+        | karat         | silver             | trades      | BASE TABLE |
         | karat         | information_schema | tables      | VIEW       |
         | karat         | information_schema | views       | VIEW       |
         | karat         | information_schema | columns     | VIEW       |
@@ -644,8 +643,57 @@ async fn a_check_that_does_not_fit_is_an_error() {
         BadConfiguration: check `c` of `silver.trades`: `values` holds something that is no text, number or boolean | -
         BadConfiguration: check `c` of `silver.trades`: `sql` is bigint, not true or false | -
         BadConfiguration: check `c` of `silver.trades`: `sql` looks at one row at a time: it cannot hold an aggregate or a window | -
-        SchemaMismatch: check `c` of `silver.trades`: No field named price. Valid fields are silver.trades.id, silver.trades.symbol, silver.trades."Price", silver.trades.amount, silver.trades.at, silver.trades."od""d" | names without double quotes are read as lower case: write "Name" for a column with capitals
-        BadConfiguration: check `c` of `silver.trades`: ParserError("Expected: an expression, found: EOF") | -
+        SchemaMismatch: check `c` of `silver.trades`: there is no column `price` (line 1, column 1) | write `"Price"`: names without double quotes are read as lower case
+        BadConfiguration: check `c` of `silver.trades`: syntax error: expected an expression, found the end of the SQL | -
         BadConfiguration: check `c` of `silver.trades`: column `symbol` is text, not a date or a timestamp | -
         Unsupported: `relationship` checks are not run by this build | take the check out, or write it as a table whose `row_count` must be 0"#]].assert_eq(&lines.join("\n"));
+}
+
+#[tokio::test]
+async fn dedup_keeps_one_row_per_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    for (keep, order_by) in [(None, "id"), (Some(KeepRow::First), "id"), (None, "Price"), (None, "idd")] {
+        let request = TransformRequest {
+            table: TableName::parse("gold.t").unwrap(),
+            sql: "SELECT symbol, id, \"Price\" FROM silver.trades".to_owned(),
+            inputs: vec![trades()],
+            types: IndexMap::new(),
+            key: vec!["symbol".to_owned()],
+            dedup: Some(Dedup { keep, order_by: vec![order_by.to_owned()] }),
+        };
+        let result = match engine(folder.path(), 64 * MIB).transform(request).await {
+            Ok(transform) => transform.stream.collect::<Vec<_>>().await.into_iter().collect(),
+            Err(error) => Err(error),
+        };
+        let mut lines: Vec<String> = show(result).lines().map(str::to_owned).collect();
+        lines.sort();
+        text.push_str(&lines.join("\n"));
+        text.push('\n');
+    }
+    expect![[r#"
+        +--------+----+-------+
+        +--------+----+-------+
+        +--------+----+-------+
+        |        |    |       |
+        | BTC    | 3  | -2.0  |
+        | ETH    | 2  | 0.0   |
+        | symbol | id | Price |
+        +--------+----+-------+
+        +--------+----+-------+
+        +--------+----+-------+
+        |        |    |       |
+        | BTC    | 1  | 1.5   |
+        | ETH    | 2  | 0.0   |
+        | symbol | id | Price |
+        +--------+----+-------+
+        +--------+----+-------+
+        +--------+----+-------+
+        |        |    |       |
+        | BTC    | 1  | 1.5   |
+        | ETH    | 2  | 0.0   |
+        | symbol | id | Price |
+        BadConfiguration: SQL of `gold.t`: `dedup` needs the column `idd`, which the SELECT does not give
+        help: did you mean `id`?
+    "#]].assert_eq(&text);
 }

@@ -3,6 +3,7 @@
 use super::{CheckRequest, CheckToRun};
 use crate::error::sql_error;
 use crate::output::type_name;
+use crate::statement;
 use datafusion::arrow::array::{ArrayRef, StringArray};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::DataType;
@@ -151,7 +152,8 @@ impl Columns<'_> {
     }
 
     fn condition(&self, key: &str, sql: &str) -> Result<Expr, ConnectorError> {
-        let expr = self.state.create_logical_expr(sql, self.schema).map_err(|error| sql_error(self.subject, error))?;
+        let parsed = statement::parse_expression(sql).map_err(|problem| problem.into_error(self.subject))?;
+        let expr = self.state.create_logical_expr_from_sql_expr(parsed, self.schema).map_err(|error| sql_error(self.subject, error))?;
         if expr.exists(|part| Ok(matches!(part, Expr::AggregateFunction(_) | Expr::WindowFunction(_)))).map_err(|error| sql_error(self.subject, error))? {
             return Err(self.refuse(format!("`{key}` looks at one row at a time: it cannot hold an aggregate or a window")));
         }
