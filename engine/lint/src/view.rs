@@ -8,6 +8,9 @@ use karat_spec::{Capabilities, Catalog, PluginManifest, ProjectSpec, TableSpec};
 /// The connection that every project has.
 pub(crate) const WAREHOUSE: &str = "warehouse";
 
+/// Files that carry no types, by the end of their names.
+const TEXT_FILES: [&str; 8] = [".csv", ".ndjson", ".jsonl", ".csv.gz", ".csv.zst", ".ndjson.gz", ".ndjson.zst", ".jsonl.gz"];
+
 /// The whole project with its graph.
 #[derive(Clone, Copy)]
 pub(crate) struct ProjectView<'a> {
@@ -188,11 +191,10 @@ impl<'a> TableView<'a> {
 
     /// True for CSV and NDJSON, where `types` is the whole schema.
     pub(crate) fn has_only_declared_types(&self) -> bool {
-        let Some(source) = self.source.filter(|source| source.can().declared_types_only || source.reads_files()) else { return false };
-        let path = self.from().and_then(|from| from.path.as_deref()).unwrap_or("");
-        match source.connection.settings.known_text("format") {
+        let (Some(source), Some(path)) = (self.source, self.from().and_then(|from| from.path.as_deref())) else { return false };
+        match source.connection.settings.get("format").and_then(|format| format.as_str()) {
             Some(format) => matches!(format, "csv" | "ndjson"),
-            None => [".csv", ".ndjson", ".jsonl", ".csv.gz", ".csv.zst", ".ndjson.gz", ".ndjson.zst"].iter().any(|ending| path.ends_with(ending)),
+            None => source.can().declared_types_only || TEXT_FILES.iter().any(|ending| path.ends_with(ending)),
         }
     }
 

@@ -129,7 +129,9 @@ fn an_offline_plan_says_what_it_knows() {
     let (plan, findings, _) = Case::offline().plan(MARKET);
 
     assert_eq!(findings, []);
-    check(&text(&plan, Color::Never), expect![[r#"
+    check(
+        &text(&plan, Color::Never),
+        expect![[r#"
         shop · 3 tables in 2 waves, offline: nothing but the YAML was asked
         market runs at */15 * * * * (UTC)
 
@@ -162,7 +164,8 @@ fn an_offline_plan_says_what_it_knows() {
                           `bronze.trades` with G2
             checks        expression(price > 0): warn
             by default    to.connection: warehouse · load.mode: replace
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -193,7 +196,9 @@ fn an_online_plan_shows_watermark_rows_and_columns() {
     let (plan, findings, _) = case.plan(MARKET);
 
     assert_eq!(findings.iter().map(|finding| finding.code.0).collect::<Vec<_>>(), ["L101"]);
-    check(&text(&plan, Color::Never), expect![[r#"
+    check(
+        &text(&plan, Color::Never),
+        expect![[r#"
         shop · 3 tables in 2 waves
         market runs at */15 * * * * (UTC)
 
@@ -239,8 +244,11 @@ fn an_online_plan_shows_watermark_rows_and_columns() {
                           `bronze.trades` with G2
             checks        expression(price > 0): warn
             by default    to.connection: warehouse · load.mode: replace
-    "#]]);
-    check(&markdown(&plan), expect![[r#"
+    "#]],
+    );
+    check(
+        &markdown(&plan),
+        expect![[r#"
         ## Plan of `shop`
 
         3 tables in 2 waves.
@@ -282,8 +290,11 @@ fn an_online_plan_shows_watermark_rows_and_columns() {
         - `silver.clean`: expression(price > 0): warn
 
         </details>
-    "#]]);
-    check(&mermaid(&plan), expect![[r#"
+    "#]],
+    );
+    check(
+        &mermaid(&plan),
+        expect![[r#"
         flowchart LR
           subgraph w0 ["wave 1"]
             t0["bronze.trades<br/>hybrid → append, G2"]
@@ -294,8 +305,11 @@ fn an_online_plan_shows_watermark_rows_and_columns() {
           end
           t0 --> t2
           t1 --> t2
-    "#]]);
-    check(&dot(&plan), expect![[r#"
+    "#]],
+    );
+    check(
+        &dot(&plan),
+        expect![[r#"
         digraph karat {
           rankdir=LR;
           node [shape=box];
@@ -311,7 +325,8 @@ fn an_online_plan_shows_watermark_rows_and_columns() {
           t0 -> t2;
           t1 -> t2;
         }
-    "#]]);
+    "#]],
+    );
     let value: serde_json::Value = serde_json::from_str(&json(&plan)).expect("JSON");
     assert_eq!(value["tables"]["bronze.trades"]["watermark"], "(2024-01-01 00:00:00.000000, 17)");
 }
@@ -361,7 +376,9 @@ fn findings_point_at_the_word_and_suggest_the_right_one() {
 
     let (_, findings, sources) = case.plan(yaml);
 
-    check(&karat_diagnostics::render::text(&findings, &sources.map, &[], Color::Never), expect![[r#"
+    check(
+        &karat_diagnostics::render::text(&findings, &sources.map, &[], Color::Never),
+        expect![[r#"
         error[D103]: column `curency` of `bronze.trades` is no column of its source
          --> market.yaml:7:15
           |
@@ -388,7 +405,8 @@ fn findings_point_at_the_word_and_suggest_the_right_one() {
         help: take the override out, and convert in Silver where the loss is meant
 
         3 errors
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

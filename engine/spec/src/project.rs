@@ -3,7 +3,7 @@
 use crate::model::{Layer, LintSettings, ProjectSpec, StateSettings, VarUse};
 use crate::names::name_finding;
 use crate::reader::{Reader, record};
-use crate::shape::{Dynamic, Walk, any_value};
+use crate::shape::{Dynamic, Walk, any_value, is_misspelt};
 use crate::template::Scope;
 use crate::yaml::{Content, Entry, Node, load};
 use crate::{codes, connection, pipeline};
@@ -41,10 +41,6 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec) -> Shared {
     spec.spans = walk.spans;
     pipeline::index_names(&mut spec.spans, map);
     apply(spec, values);
-    if let Some(entry) = map.get("name") {
-        let name = entry.value.scalar().map(|scalar| scalar.value().to_owned());
-        reader.findings.extend(name.and_then(|name| name_finding("project", &name, entry.value.span)));
-    }
     spec.connections = connection::read(reader, map.get("connections"), &scope);
     Shared { vars, defaults: defaults(reader, map.get("defaults")) }
 }
@@ -101,6 +97,10 @@ fn first_line(text: &str, span: Span) -> Span {
 /// `version` is there and is 1.
 pub(crate) fn check_version(reader: &mut Reader<'_>, root: &Node, entries: &[Entry], subject: &str) {
     let Some(entry) = entries.iter().find(|entry| &*entry.key.text == "version") else {
+        let misspelt = record(&reader.pipeline_shape).is_some_and(|record| is_misspelt("version", entries, record));
+        if misspelt {
+            return;
+        }
         let place = entries.iter().map(|entry| entry.key.span).find(|key| key.file == root.span.file).unwrap_or(root.span);
         let start = Span { end: root.span.start, ..root.span };
         let finding = Diagnostic::error(codes::VERSION, format!("{subject} needs the key `version`"), place).with_help("add `version: 1`");

@@ -6,14 +6,15 @@ use crate::model::{BronzeTable, Layer, ProjectSpec, SqlTable, TableDefinition, T
 use crate::names::name_finding;
 use crate::pipeline::Names;
 use crate::positions::{file_text, sql_text};
-use crate::reader::Reader;
-use crate::shape::{Dynamic, Shape, Walk};
+use crate::reader::{Reader, field, record};
+use crate::shape::{Dynamic, Shape, Walk, is_misspelt};
 use crate::template::Scope;
 use crate::yaml::{Content, Entry, Map, Node, Scalar};
 use crate::{SpanIndex, SqlText, codes};
 use indexmap::IndexMap;
-use karat_diagnostics::{Diagnostic, Span, did_you_mean};
+use karat_diagnostics::{Code, Diagnostic, Span, did_you_mean};
 use minijinja::Value as TemplateValue;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 /// What the tables of one layer of one pipeline share.
@@ -69,8 +70,16 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mu
             }
         }
     };
+    // One mistake in a template shows in every element; the first element's finding is enough.
+    let mut reported: HashSet<(Code, Option<Span>)> = HashSet::new();
     for bindings in combined {
+        let before = reader.findings.len();
         one(reader, spec, context, entry, &written, bindings);
+        let place = |finding: &Diagnostic| (finding.code, finding.primary.as_ref().map(|label| label.span));
+        let new = reader.findings.split_off(before);
+        let fresh: Vec<Diagnostic> = new.into_iter().filter(|finding| !reported.contains(&place(finding))).collect();
+        reported.extend(fresh.iter().map(place));
+        reader.findings.extend(fresh);
     }
 }
 
@@ -100,7 +109,7 @@ fn one(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mut TableConte
     let mut walk = Walk::new(subject(context.layer), name_span, Dynamic::Rendered, &mut reader.findings);
     let value = walk.value(&node, context.shape);
     let (spans, unresolved, incomplete) = (walk.spans, walk.unresolved, walk.incomplete);
-    let usable = check_keys(reader, context.layer, rendered, name_span);
+    let usable = check_keys(reader, context, rendered, name_span);
     let sql = if context.layer == Layer::Bronze { Sql::default() } else { sql(reader, map, rendered, &scope, &|| table_scope(context, &name, &bindings, false)) };
     let definition = value.filter(|_| usable && !sql.broken).and_then(|value| definition(reader, context.layer, value, name_span));
     let Some(definition) = definition else {
@@ -167,13 +176,18 @@ fn table_scope(context: &TableContext<'_>, name: &TableName, bindings: &Bindings
 }
 
 /// Rules between keys; false when what the table needs is not there.
-fn check_keys(reader: &mut Reader<'_>, layer: Layer, map: &Map, name_span: Span) -> bool {
+fn check_keys(reader: &mut Reader<'_>, context: &TableContext<'_>, map: &Map, name_span: Span) -> bool {
+    let layer = context.layer;
+    let misspelt = |key: &str| record(context.shape).is_some_and(|record| is_misspelt(key, &map.entries, record));
     exclusive(reader, map);
     if let Some(cdc) = map.get("cdc").and_then(|entry| entry.value.map()) {
         exclusive(reader, cdc);
     }
     if layer != Layer::Bronze {
         if map.get("sql").is_none() && map.get("sql_file").is_none() {
+            if misspelt("sql") || misspelt("sql_file") {
+                return false;
+            }
             let finding = Diagnostic::error(codes::MISSING_KEY, format!("{} needs the key `sql` or `sql_file`", subject(layer)), name_span);
             reader.findings.push(finding.with_help("add `sql` with one SELECT"));
             return false;
@@ -181,17 +195,27 @@ fn check_keys(reader: &mut Reader<'_>, layer: Layer, map: &Map, name_span: Span)
         return true;
     }
     let Some(from) = map.get("from") else {
+        if misspelt("from") {
+            return false;
+        }
         let finding = Diagnostic::error(codes::MISSING_KEY, "a Bronze table needs the key `from`", name_span);
         reader.findings.push(finding.with_help("add `from: { connection: …, table: … }`"));
         return false;
     };
     let Some(keys) = from.value.map() else { return false };
     let mut complete = exclusive(reader, keys);
-    if keys.get("connection").is_none() {
+    let from_shape = field(context.shape, "from");
+    let misspelt = |key: &str| from_shape.as_deref().and_then(record).is_some_and(|record| is_misspelt(key, &keys.entries, record));
+    if keys.get("connection").is_none() && misspelt("connection") {
+        complete = false;
+    } else if keys.get("connection").is_none() {
         reader.findings.push(Diagnostic::error(codes::MISSING_KEY, "`from` needs the key `connection`", from.key.span).with_help("add `connection` with the name of a connection"));
         complete = false;
     }
-    if ["table", "query", "path"].iter().all(|key| keys.get(key).is_none()) {
+    let objects = ["table", "query", "path"];
+    if objects.iter().all(|key| keys.get(key).is_none()) && objects.iter().any(|key| misspelt(key)) {
+        complete = false;
+    } else if objects.iter().all(|key| keys.get(key).is_none()) {
         reader
             .findings
             .push(Diagnostic::error(codes::MISSING_KEY, "`from` needs one of the keys `table`, `query`, `path`", from.key.span).with_help("add `table` with the name of a table"));

@@ -2,6 +2,7 @@
 
 use crate::Rule;
 
+mod build_auto_chunk;
 mod build_check;
 mod build_incremental;
 mod build_key;
@@ -30,6 +31,7 @@ mod no_description;
 mod no_owner;
 mod no_sink;
 mod no_source;
+mod null_comparison;
 mod only_renames;
 mod output_format;
 mod parallel_without_effect;
@@ -60,6 +62,7 @@ mod undeclared_types;
 mod unknown_connection;
 mod unknown_rule;
 mod unordered_cursor;
+mod unordered_pick;
 mod unread_table;
 mod unused_cdc_key;
 mod unused_connection;
@@ -70,7 +73,7 @@ mod upsert_without_key;
 mod volatile_sql;
 
 /// All rules, sorted by code.
-pub(crate) static RULES: [&Rule; 66] = [
+pub(crate) static RULES: [&Rule; 69] = [
     &select_star::RULE,
     &no_description::RULE,
     &no_owner::RULE,
@@ -102,6 +105,8 @@ pub(crate) static RULES: [&Rule; 66] = [
     &parallel_without_effect::RULE,
     &unordered_cursor::RULE,
     &full_upsert::RULE,
+    &null_comparison::RULE,
+    &unordered_pick::RULE,
     &full_read_with_cursor::RULE,
     &tiny_files::RULE,
     &small_file_bytes::RULE,
@@ -130,6 +135,7 @@ pub(crate) static RULES: [&Rule; 66] = [
     &build_state::RULE,
     &build_policy::RULE,
     &output_format::RULE,
+    &build_auto_chunk::RULE,
     &type_names::RULE,
     &empty_list::RULE,
     &repeated_column::RULE,

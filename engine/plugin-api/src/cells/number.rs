@@ -127,7 +127,7 @@ pub fn parse_decimal256(text: &[u8], precision: u8, scale: i8) -> Result<Wide, M
     Wide::from_string(&digits).ok_or(Mismatch::OutOfRange)
 }
 
-/// The decimal that a binary number's shortest decimal form says, as its unscaled value.
+/// The decimal that a binary number stands for, as its unscaled value: the one of at most 15 digits next to it, else its shortest decimal form.
 ///
 /// # Errors
 /// When that form has more digits after the point than `scale`, or does not fit.
@@ -139,8 +139,11 @@ pub fn shortest_decimal128(value: f64, precision: u8, scale: i8) -> Result<i128,
         #[expect(clippy::cast_precision_loss, reason = "powers of ten up to 15 are exact")]
         let power = *power as f64;
         let unscaled = (value * power).round();
-        // Two decimals of at most 15 digits are never the same binary number, so this is the shortest form.
-        if unscaled.abs() < 1e15 && unscaled / power == value {
+        // Decimals of at most 15 digits lie more than four binary neighbours apart, so this is the only one that can be meant.
+        // Databases that turn text into binary numbers are exact to 15 digits, but may miss the nearest neighbour by one:
+        // https://www.sqlite.org/floatingpoint.html
+        let neighbours = if unscaled == 0.0 { 0 } else { 1 };
+        if unscaled.abs() < 1e15 && (unscaled / power).abs().to_bits().abs_diff(value.abs().to_bits()) <= neighbours {
             #[expect(clippy::cast_possible_truncation, reason = "below 10^15")]
             return within(unscaled as i128, precision);
         }

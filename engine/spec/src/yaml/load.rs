@@ -47,7 +47,17 @@ pub(crate) fn load(file: FileId, text: &str, findings: &mut Vec<Diagnostic>) -> 
                 }
             }
             Err(error) => {
-                loader.findings.push(syntax_finding(file, text, &error));
+                let finding = syntax_finding(file, text, &error);
+                // An unquoted `{{` or `*` has been reported already, and is the cause of what follows on its line.
+                let line_of = |finding: &Diagnostic| finding.primary.as_ref().map(|label| text[..label.span.start as usize].matches('\n').count());
+                let explained = |code| code == codes::TEMPLATE_UNQUOTED || code == codes::ALIAS;
+                if !loader
+                    .findings
+                    .last()
+                    .is_some_and(|last| explained(last.code) && last.primary.as_ref().is_some_and(|label| label.span.file == file) && line_of(last) == line_of(&finding))
+                {
+                    loader.findings.push(finding);
+                }
                 return Loaded { root: None, truncated: true };
             }
         }

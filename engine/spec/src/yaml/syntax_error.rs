@@ -24,11 +24,24 @@ pub(crate) fn syntax_finding(file: FileId, text: &str, error: &ScanError) -> Dia
         ErrorKind::RecursionLimitExceeded => {
             Diagnostic::error(codes::TOO_LARGE, "the text is nested too deeply", span).with_note(format!("at most {} levels are read", super::load::MAX_DEPTH))
         }
+        ErrorKind::UnknownQuotedScalarEscape | ErrorKind::InvalidQuotedScalarHexEscape => {
+            Diagnostic::error(codes::SYNTAX, "double quotes hold an escape that YAML does not have", span).with_help("write `\\\\` for a backslash, or use single quotes")
+        }
         _ => {
             let reason = error.info();
-            let finding = Diagnostic::error(codes::SYNTAX, format!("this is not YAML: {reason}"), span);
+            let finding = Diagnostic::error(codes::SYNTAX, format!("this is not YAML: {}", plain_words(error.kind(), &reason)), span);
             finding.with_help_opt(hint(text, at, &reason))
         }
+    }
+}
+
+/// The parser's words where they are clear, better ones where they are not.
+fn plain_words(kind: &ErrorKind, reason: &str) -> String {
+    match kind {
+        ErrorKind::MappingValueNotAllowed => "a `:` cannot stand here".to_owned(),
+        ErrorKind::SimpleKeyExpected => "this line has no `:` behind its key".to_owned(),
+        ErrorKind::UnexpectedCharacter { character } => format!("`{character}` cannot begin a value"),
+        _ => reason.replace("illegal placement of ':' indicator", "a `:` cannot stand here").replace("illegal ", "misplaced ").replace("invalid ", "wrong "),
     }
 }
 
@@ -48,6 +61,10 @@ fn hint(text: &str, at: usize, reason: &str) -> Option<String> {
     }
     if matches!(first, '@' | '`' | '%' | '*' | '&' | '!' | '|' | '>') {
         return Some(format!("quote a text that begins with `{first}`"));
+    }
+    let indented = line.starts_with(' ') && !line.trim_start().starts_with('-') && line.split_once(": ").is_some_and(|(key, _)| !key.trim().contains(' '));
+    if reason.contains("mapping values") && indented && !value.contains(": ") {
+        return Some("check the indentation: keys of one mapping begin in the same column".to_owned());
     }
     if value.contains(": ") && !value.starts_with(['"', '\'', '{', '[']) {
         return Some("quote a text that contains `: `".to_owned());
