@@ -16,6 +16,9 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy)]
 pub struct Files;
 
+/// The one value of it.
+pub static FILES: Files = Files;
+
 impl Connector for Files {
     type Config = FilesConfig;
 
