@@ -7,10 +7,10 @@
 mod checked_integer;
 mod checked_sum;
 mod checks;
-mod dedup;
 mod engine;
 mod error;
 mod execute;
+mod offline;
 mod output;
 mod planning;
 mod session;
@@ -22,3 +22,4 @@ mod semantics;
 
 pub use checks::{CheckOutcome, CheckRequest, CheckToRun};
 pub use engine::{SqlEngine, SqlInput, SqlOptions, Transform, TransformRequest};
+pub use offline::{check_project, explanations};
