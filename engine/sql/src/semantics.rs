@@ -667,12 +667,16 @@ async fn a_check_that_does_not_fit_is_an_error() {
 #[tokio::test]
 async fn qualify_keeps_one_row_per_key() {
     let sql = "SELECT * FROM (\nSELECT symbol, id FROM silver.trades\n) AS d QUALIFY row_number() OVER (PARTITION BY \"symbol\" ORDER BY \"id\" DESC NULLS LAST) = 1 ORDER BY id";
-    check(sql, expect![[r#"
+    check(
+        sql,
+        expect![[r#"
         +--------+----+
         | symbol | id |
         +--------+----+
         | ETH    | 2  |
         | BTC    | 3  |
         |        |    |
-        +--------+----+"#]]).await;
+        +--------+----+"#]],
+    )
+    .await;
 }
