@@ -7,10 +7,11 @@
 mod checked_integer;
 mod checked_sum;
 mod checks;
-mod dedup;
 mod engine;
 mod error;
 mod execute;
+mod known_filter;
+mod offline;
 mod output;
 mod planning;
 mod session;
@@ -22,3 +23,4 @@ mod semantics;
 
 pub use checks::{CheckOutcome, CheckRequest, CheckToRun};
 pub use engine::{SqlEngine, SqlInput, SqlOptions, Transform, TransformRequest};
+pub use offline::{check_project, explanations};

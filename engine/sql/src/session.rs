@@ -4,6 +4,7 @@ use crate::checked_integer::CheckIntegers;
 use crate::checked_sum;
 use crate::engine::SqlInput;
 use crate::error::sql_error;
+use crate::known_filter::KnownFilters;
 use chrono::{DateTime, Utc};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider, SchemaProvider};
 use datafusion::common::config::SpillCompression;
@@ -82,6 +83,7 @@ pub(crate) fn bare(config: SessionConfig, runtime: Arc<RuntimeEnv>, catalogs: Ar
         .with_default_features()
         .with_execution_props(properties.with_query_execution_start_time(now))
         .with_analyzer_rule(Arc::new(CheckIntegers))
+        .with_analyzer_rule(Arc::new(KnownFilters))
         .build();
     checked_sum::register(&mut state);
     state
