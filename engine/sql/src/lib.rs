@@ -10,6 +10,7 @@ mod checks;
 mod engine;
 mod error;
 mod execute;
+mod known_filter;
 mod offline;
 mod output;
 mod planning;

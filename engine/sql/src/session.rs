@@ -4,6 +4,7 @@ use crate::checked_integer::CheckIntegers;
 use crate::checked_sum;
 use crate::engine::SqlInput;
 use crate::error::sql_error;
+use crate::known_filter::KnownFilters;
 use chrono::{DateTime, Utc};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider, SchemaProvider};
 use datafusion::common::config::SpillCompression;
@@ -71,10 +72,11 @@ pub(crate) fn config(effort: Effort, surroundings: Surroundings) -> SessionConfi
     config
 }
 
-/// A session that runs queries: [`bare`], with checked integers.
+/// A session that runs queries: [`bare`], with the rules that mend what DataFusion computes wrongly.
 pub(crate) fn running(config: SessionConfig, runtime: Arc<RuntimeEnv>, catalogs: Arc<dyn CatalogProviderList>, now: DateTime<Utc>) -> SessionState {
     let mut state = bare(config, runtime, catalogs, now);
     state.add_analyzer_rule(Arc::new(CheckIntegers));
+    state.add_analyzer_rule(Arc::new(KnownFilters));
     state
 }
 

@@ -157,6 +157,7 @@ impl Loader<'_> {
             Some((_, Some(_))) => style,
             Some((tag, None)) if tag.parts().1.is_empty() || tag.original() == "!" => Style::Text,
             Some((tag, None)) => {
+                let span = self.tag_before(&tag.original(), span);
                 self.findings.push(
                     Diagnostic::error(codes::TAG, format!("the YAML tag `{}` means nothing here", tag.original()), span)
                         .with_help("remove the tag, or quote the text if it begins with `!`"),
@@ -164,6 +165,12 @@ impl Loader<'_> {
                 style
             }
         }
+    }
+
+    /// Where a tag stands: before its value, whose span does not hold it.
+    fn tag_before(&self, tag: &str, value: Span) -> Span {
+        let before = self.text.get(..value.start as usize).unwrap_or_default();
+        before.rfind(tag).map_or(value, |at| Span::new(value.file, at, at + tag.len()))
     }
 
     fn open(&mut self, kind: FrameKind, anchor: usize, tag: Option<&Tag>, span: Span) {
