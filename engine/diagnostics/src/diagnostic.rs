@@ -34,6 +34,9 @@ impl fmt::Display for Severity {
     }
 }
 
+/// Stands in [`Diagnostic::help`] for the `file:line:column` of the first related place; the rendering fills it in.
+pub const PLACE_OF_RELATED: &str = "\u{fffc}";
+
 /// A place with a few words on what stands there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
@@ -85,7 +88,7 @@ pub struct Diagnostic {
     pub secondary: Vec<Label>,
     /// Why it is wrong, or what the rule is.
     pub notes: Vec<String>,
-    /// How to mend it, imperative.
+    /// How to mend it, imperative. May hold [`PLACE_OF_RELATED`].
     pub help: Option<String>,
     /// A mend that a tool can apply.
     pub fix: Option<Fix>,
@@ -125,6 +128,13 @@ impl Diagnostic {
         if let Some(label) = &mut self.primary {
             label.text = text.into();
         }
+        self
+    }
+
+    /// Adds a place that is shown in the same excerpt.
+    #[must_use]
+    pub fn with_secondary(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.secondary.push(Label { span, text: text.into() });
         self
     }
 

@@ -8,8 +8,10 @@ mod explanation;
 pub mod render;
 mod source;
 mod suggest;
+mod summary;
 
-pub use diagnostic::{Code, Diagnostic, Edit, Fix, Label, Related, Severity};
+pub use diagnostic::{Code, Diagnostic, Edit, Fix, Label, PLACE_OF_RELATED, Related, Severity};
 pub use explanation::Explanation;
 pub use source::{FileId, LineColumn, SourceFile, SourceMap, Span};
 pub use suggest::{did_you_mean, nearest};
+pub use summary::Summary;

@@ -118,6 +118,14 @@ impl SourceMap {
         self.files.iter().enumerate().map(|(index, file)| (FileId(u32::try_from(index).unwrap_or(u32::MAX)), file))
     }
 
+    /// `path:line:column` of the first byte of `span`.
+    #[must_use]
+    pub fn place(&self, span: Span) -> String {
+        let file = self.file(span.file);
+        let at = file.line_column(span.start);
+        format!("{}:{}:{}", file.path(), at.line, at.column)
+    }
+
     /// The text a span covers.
     #[must_use]
     pub fn snippet(&self, span: Span) -> &str {

@@ -34,6 +34,8 @@ pub enum ErrorKind {
     Corrupt,
     /// A commit was sent and nobody knows whether it took effect.
     UnknownOutcome,
+    /// Rows failed a check whose `on_fail` is `fail`: nothing of the batch became visible.
+    CheckFailed,
     /// The run was told to stop.
     Cancelled,
     /// A mistake in this program.
@@ -58,6 +60,7 @@ impl ErrorKind {
             | Self::Refused
             | Self::Corrupt
             | Self::UnknownOutcome
+            | Self::CheckFailed
             | Self::Cancelled
             | Self::Bug => false,
         }
@@ -81,6 +84,7 @@ impl ErrorKind {
             Self::Refused => "refused",
             Self::Corrupt => "corrupt",
             Self::UnknownOutcome => "unknown_outcome",
+            Self::CheckFailed => "check_failed",
             Self::Cancelled => "cancelled",
             Self::Bug => "bug",
         }

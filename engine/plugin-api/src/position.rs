@@ -49,7 +49,8 @@ pub struct FileIdentity {
 pub struct Tail {
     /// How many rows.
     pub rows: u64,
-    /// Sum modulo 2^128 of each row's XXH3-128 over its length-prefixed, type-tagged cursor and key (all columns without a key), hexadecimal.
+    /// Sum modulo 2^128 of each row's XXH3-128 over an injective encoding of all columns read, hexadecimal. All columns, because a second update
+    /// within the cursor's resolution changes neither cursor nor key.
     pub digest: String,
 }
 

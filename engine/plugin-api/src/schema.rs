@@ -28,7 +28,7 @@ pub struct Column {
     pub name: String,
     /// The type as the source declares it.
     pub declared: String,
-    /// The Arrow type it is read as.
+    /// The Arrow type it is read as. [`DataType::Null`] where the source declares none that is exact: `types` must name one before it can be read.
     pub data_type: DataType,
     /// Whether NULL may occur.
     pub nullable: bool,

@@ -48,7 +48,8 @@ pub enum ReadStrategy {
     Keyset {
         /// What orders rows.
         cursor: CursorExpr,
-        /// Columns that break ties, in order; empty for a unique cursor.
+        /// Columns that break ties, in order; empty for a unique cursor or without a key. A cursor counts as unique only where the catalogue
+        /// proves it (primary key, unique index); then rows at the watermark are not looked at again. In all other cases they may be delivered again.
         tie: Vec<String>,
         /// Where the last run ended; [`Position::Start`] for the first.
         after: Position,
@@ -64,6 +65,16 @@ pub enum ReadStrategy {
     },
 }
 
+/// What happens to columns that a file or object has, and the request does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExtraColumns {
+    /// The read fails: somebody should decide. For sources whose columns exist only by declaration.
+    #[default]
+    Refuse,
+    /// They are left out, because the user selected columns or asked for that.
+    Ignore,
+}
+
 /// One read.
 #[derive(Debug, Clone)]
 pub struct ReadRequest {
@@ -71,6 +82,8 @@ pub struct ReadRequest {
     pub object: SourceObject,
     /// The columns, in the order of the batches. All are in the schema that [`Source::describe`] gave, or declared by the user.
     pub columns: Vec<ColumnChoice>,
+    /// What happens to columns that are not among them; only files look at it.
+    pub extra_columns: ExtraColumns,
     /// Which rows.
     pub strategy: ReadStrategy,
     /// Rows per batch, at most. A batch never crosses a multiple of this count, so that files can close on exact row counts.
@@ -117,6 +130,17 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// [`crate::ErrorKind::NotFound`] names the nearest existing object in its help.
     async fn describe(&self, object: &SourceObject) -> Result<SourceSchema, ConnectorError>;
+
+    /// Where this read would end, if that can be said without reading rows; `None` where it cannot.
+    ///
+    /// A read whose answer equals the `committed` position has nothing new and may be left out; that position also spares work, such as hashing
+    /// a file again that has not changed since.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    async fn probe(&self, _request: &ReadRequest, _committed: &Position) -> Result<Option<Position>, ConnectorError> {
+        Ok(None)
+    }
 
     /// Opens one consistent read. Nothing is read before the stream is polled.
     ///

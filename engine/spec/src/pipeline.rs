@@ -131,7 +131,7 @@ fn unique_pipeline(reader: &mut Reader<'_>, names: &mut Names, pipeline: &Pipeli
 }
 
 /// Where sections and the names in them stand.
-fn index_names(spans: &mut SpanIndex, map: &Map) {
+pub(crate) fn index_names(spans: &mut SpanIndex, map: &Map) {
     for entry in map.entries.iter().filter(|entry| SECTIONS.contains(&&*entry.key.text)) {
         spans.insert(format!("/{}", entry.key.text), Some(entry.key.span), entry.value.span);
         for inner in entry.value.map().into_iter().flat_map(|map| &map.entries) {

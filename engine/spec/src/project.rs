@@ -6,7 +6,7 @@ use crate::reader::{Reader, record};
 use crate::shape::{Dynamic, Walk, any_value, is_misspelt};
 use crate::template::Scope;
 use crate::yaml::{Content, Entry, Node, load};
-use crate::{SpanIndex, codes, connection};
+use crate::{SpanIndex, codes, connection, pipeline};
 use karat_diagnostics::{Diagnostic, Edit, FileId, Fix, Span};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -38,22 +38,23 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec) -> Shared {
     let header: Vec<Entry> = header.iter().map(|entry| reader.render_entry(entry, &scope)).collect();
     let mut walk = Walk::new("the project file", root.span, Dynamic::Rendered, &mut reader.findings);
     let values = walk.record(&root, &header, known, &["version", "vars", "defaults", "connections"]);
-    let spans = walk.spans;
+    spec.spans = walk.spans;
+    pipeline::index_names(&mut spec.spans, map);
     if let Some(Value::Object(values)) = values {
-        apply(&mut reader.findings, &spans, spec, values);
+        apply(&mut reader.findings, spec, values);
     }
     spec.connections = connection::read(reader, map.get("connections"), &scope);
     Shared { vars, defaults: defaults(reader, map.get("defaults")) }
 }
 
-fn apply(findings: &mut Vec<Diagnostic>, spans: &SpanIndex, spec: &mut ProjectSpec, mut values: Map<String, Value>) {
+fn apply(findings: &mut Vec<Diagnostic>, spec: &mut ProjectSpec, mut values: Map<String, Value>) {
     if let Some(name) = values.get("name").and_then(Value::as_str) {
         name.clone_into(&mut spec.name);
     }
-    spec.state = take::<StateSettings>(findings, spans, &mut values, "state").unwrap_or_default();
-    spec.lint = take::<LintSettings>(findings, spans, &mut values, "lint").unwrap_or_default();
-    spec.memory_limit = take(findings, spans, &mut values, "memory_limit");
-    spec.jobs = take(findings, spans, &mut values, "jobs");
+    spec.state = take::<StateSettings>(findings, &spec.spans, &mut values, "state").unwrap_or_default();
+    spec.lint = take::<LintSettings>(findings, &spec.spans, &mut values, "lint").unwrap_or_default();
+    spec.memory_limit = take(findings, &spec.spans, &mut values, "memory_limit");
+    spec.jobs = take(findings, &spec.spans, &mut values, "jobs");
 }
 
 /// One key of a value that was checked against the shape of `T`; that serde refuses it would be a bug of the shape, and is reported as such.

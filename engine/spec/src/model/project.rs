@@ -32,6 +32,8 @@ pub struct ProjectSpec {
     pub jobs: Option<Count>,
     /// Values that came from the environment; whoever prints masks them.
     pub secrets: Secrets,
+    /// Where each key and value of `karat.yaml` stands; empty without one.
+    pub spans: crate::SpanIndex,
     /// Names of vars that are defined in `karat.yaml`: name, span of the key, used by some template.
     pub vars: Vec<VarUse>,
 }

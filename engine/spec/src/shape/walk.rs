@@ -181,7 +181,7 @@ impl<'a> Walk<'a> {
     }
 
     fn list(&mut self, node: &Node, items: &[std::rc::Rc<Node>], shape: &Shape, non_empty: bool) -> Option<Value> {
-        if items.is_empty() && (non_empty || self.key_is(NEVER_EMPTY_LISTS)) {
+        if items.is_empty() && non_empty {
             self.findings.push(Diagnostic::error(codes::EMPTY_VALUE, format!("`{}` is empty", self.path), node.span).with_help("add an item, or remove the key"));
             return None;
         }
@@ -391,8 +391,6 @@ pub(crate) fn is_misspelt(key: &str, entries: &[Entry], record: &Record) -> bool
     entries.iter().filter(unknown).any(|entry| nearest(&entry.key.text, record.fields.keys().map(String::as_str)) == Some(key))
 }
 
-/// Lists that mean nothing, or too much, when they are empty.
-const NEVER_EMPTY_LISTS: &[&str] = &["key", "select", "columns", "to_columns", "order_by", "inputs", "values", "partition_by", "sort_by"];
 /// Texts that name or compute something, on their own or in a list.
 const NEVER_EMPTY_TEXTS: &[&str] = &[
     "key",

@@ -1,0 +1,118 @@
+//! What the executor needs for one stage, fully decided; never printed.
+
+use indexmap::IndexMap;
+use karat_plugin_api::{ColumnChoice, CursorExpr, FileLayout, SourceObject};
+use karat_spec::SqlText;
+use karat_spec::model::{Check, ChunkRows, NullCursor, SchemaChanges, Strategy, TableName};
+use std::time::Duration;
+
+/// One stage, ready to run.
+#[derive(Debug, Clone)]
+pub enum StageWork {
+    /// Rows of a source.
+    Copy(Box<CopyWork>),
+    /// Rows of a SELECT.
+    Transform(Box<TransformWork>),
+}
+
+/// A copy.
+#[derive(Debug, Clone)]
+pub struct CopyWork {
+    /// The table.
+    pub table: TableName,
+    /// Index of its pipeline, which connections are looked up in.
+    pub pipeline: usize,
+    /// The source connection.
+    pub connection: String,
+    /// What is read.
+    pub object: SourceObject,
+    /// The columns as they are read; empty when the source's schema is not known yet (offline).
+    pub columns: Vec<ColumnChoice>,
+    /// The source's identity, to notice an exchanged or restored one.
+    pub source_identity: Option<String>,
+    /// How changes are detected.
+    pub strategy: Strategy,
+    /// What orders rows; for `id`, `timestamp`, `hybrid`.
+    pub cursor: Option<CursorExpr>,
+    /// Columns that break ties.
+    pub tie: Vec<String>,
+    /// How far below the watermark rows are read again.
+    pub lookback: Option<Duration>,
+    /// What happens to rows without a cursor value.
+    pub null_cursor: NullCursor,
+    /// Rows per page.
+    pub chunk_rows: ChunkRows,
+    /// Bytes per page.
+    pub chunk_bytes: u64,
+    /// Partitions at once.
+    pub parallel: usize,
+    /// The key columns, where known.
+    pub key: Vec<String>,
+    /// True when the source itself says that the key is unique.
+    pub key_is_unique: bool,
+    /// `append`, `upsert` or `replace`.
+    pub mode: karat_spec::model::LoadMode,
+    /// Where the rows go: connection, and the table if the user named one.
+    pub to_connection: String,
+    /// The table there, if the user named one.
+    pub to_table: Option<String>,
+    /// How files are laid out.
+    pub layout: FileLayout,
+    /// What a change of columns does.
+    pub schema_changes: SchemaChanges,
+    /// What is refused.
+    pub guard: GuardWork,
+    /// Checks before a commit.
+    pub checks: Vec<CheckWork>,
+}
+
+/// A transform.
+#[derive(Debug, Clone)]
+pub struct TransformWork {
+    /// The table.
+    pub table: TableName,
+    /// Index of its pipeline, which connections are looked up in.
+    pub pipeline: usize,
+    /// The SELECT.
+    pub sql: SqlText,
+    /// Tables that the SELECT reads.
+    pub inputs: Vec<TableName>,
+    /// Types that the output is cast to.
+    pub types: IndexMap<String, String>,
+    /// The key columns.
+    pub key: Vec<String>,
+    /// Where the rows go: connection, and the table if the user named one.
+    pub to_connection: String,
+    /// The table there, if the user named one.
+    pub to_table: Option<String>,
+    /// How files are laid out.
+    pub layout: FileLayout,
+    /// What a change of columns does.
+    pub schema_changes: SchemaChanges,
+    /// What is refused.
+    pub guard: GuardWork,
+    /// Checks before the commit.
+    pub checks: Vec<CheckWork>,
+    /// SHA-256 over everything that determines the output besides the inputs; the same code over the same inputs is not run again.
+    pub code: String,
+}
+
+/// What a run refuses to destroy.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GuardWork {
+    /// A new generation may hold at most this share less than the old one, from 0 to 1.
+    pub max_shrink: f64,
+    /// Whether an empty read may replace rows.
+    pub allow_empty: bool,
+}
+
+/// One check.
+#[derive(Debug, Clone)]
+pub struct CheckWork {
+    /// The name for reports.
+    pub name: String,
+    /// The check.
+    pub check: Check,
+    /// Its expression, rendered.
+    pub sql: Option<SqlText>,
+}

@@ -1,0 +1,19 @@
+//! Black-box tests of the release binary: what a user sees, and what survives what happens to it.
+//!
+//! Knows commands, exit codes, files and what an independent reader finds in them; must not call the engine's own code.
+//! Read next: `karat.rs` (running the binary), `project.rs` (throw-away projects), `reader.rs` (the independent reader).
+
+mod bad_input;
+mod broken;
+mod commands;
+mod crash;
+mod docs;
+mod flights;
+mod generated;
+mod incremental;
+mod karat;
+mod market;
+mod project;
+mod reader;
+mod schemas;
+mod skip;

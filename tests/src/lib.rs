@@ -1,1 +1,0 @@
-//! Black-box, golden and fault tests.
