@@ -114,7 +114,10 @@ impl Loader<'_> {
                     return Flow::Stop;
                 }
             }
-            Event::Scalar(text, style, anchor, tag) => self.scalar(&text, style, anchor, tag.as_deref(), span),
+            Event::Scalar(text, style, anchor, tag) => {
+                let style = self.tagged(written_as(style), tag.as_deref(), span);
+                self.scalar(&text, style, anchor, span);
+            }
             Event::SequenceStart(_, anchor, tag) => self.open(FrameKind::List(Vec::new()), anchor, tag.as_deref(), span),
             Event::MappingStart(_, anchor, tag) => self.open(FrameKind::Map { entries: Vec::new(), key: None, template: false }, anchor, tag.as_deref(), span),
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
@@ -129,15 +132,7 @@ impl Loader<'_> {
         Flow::Go
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tag: Option<&Tag>, span: Span) {
-        let style = match style {
-            ScalarStyle::Plain => Style::Plain,
-            ScalarStyle::SingleQuoted => Style::SingleQuoted,
-            ScalarStyle::DoubleQuoted => Style::DoubleQuoted,
-            ScalarStyle::Literal => Style::Literal,
-            ScalarStyle::Folded => Style::Folded,
-        };
-        let style = self.tagged(style, tag, span);
+    fn scalar(&mut self, text: &str, style: Style, anchor: usize, span: Span) {
         let empty = style == Style::Plain && span.start == span.end;
         let span = if matches!(style, Style::Literal | Style::Folded) { self.trimmed(span) } else { span };
         let text: Rc<str> = if empty { "".into() } else { text.into() };
@@ -316,6 +311,16 @@ impl Loader<'_> {
         }
         let width = self.text.get(span.start as usize..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
         Span::new(self.file, span.start as usize, span.start as usize + width)
+    }
+}
+
+fn written_as(style: ScalarStyle) -> Style {
+    match style {
+        ScalarStyle::Plain => Style::Plain,
+        ScalarStyle::SingleQuoted => Style::SingleQuoted,
+        ScalarStyle::DoubleQuoted => Style::DoubleQuoted,
+        ScalarStyle::Literal => Style::Literal,
+        ScalarStyle::Folded => Style::Folded,
     }
 }
 
