@@ -156,7 +156,7 @@ fn table_name(reader: &mut Reader<'_>, context: &TableContext<'_>, entry: &Entry
     names.extend(bindings.iter().cloned());
     let mut text = Rc::clone(&entry.key.text);
     if text.contains("{{") || text.contains("{%") || text.contains("{#") {
-        let key = Node { span: entry.key.span, content: Content::Broken, weight: 1, dynamic: true };
+        let key = Node::leaf(entry.key.span, Content::Broken, true);
         let scalar = Scalar { text: Rc::clone(&text), style: entry.key.style, rendered: None };
         match reader.renderer.render(&text, &Scope::new(names)) {
             Ok(Some(rendered)) => text = Rc::clone(&rendered.text),

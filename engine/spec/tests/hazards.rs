@@ -738,3 +738,37 @@ fn templates_are_bounded() {
     "#]],
     );
 }
+
+#[test]
+fn aliases_of_aliases_nest_within_bounds() {
+    let mut yaml = String::from("version: 1\nvars:\n  a0: &a0 [x]\n");
+    for at in 1..900 {
+        let _ = writeln!(yaml, "  a{at}: &a{at} [*a{}]", at - 1);
+    }
+    check(
+        &[("a.yaml", &yaml)],
+        expect![[r#"
+        a.yaml:131:16 S011 aliases of aliases nest too deeply [*a127]
+          = at most 128 levels are read
+          ? write the value out
+        a.yaml:259:16 S011 aliases of aliases nest too deeply [*a255]
+          = at most 128 levels are read
+          ? write the value out
+        a.yaml:387:16 S011 aliases of aliases nest too deeply [*a383]
+          = at most 128 levels are read
+          ? write the value out
+        a.yaml:515:16 S011 aliases of aliases nest too deeply [*a511]
+          = at most 128 levels are read
+          ? write the value out
+        a.yaml:643:16 S011 aliases of aliases nest too deeply [*a639]
+          = at most 128 levels are read
+          ? write the value out
+        a.yaml:771:16 S011 aliases of aliases nest too deeply [*a767]
+          = at most 128 levels are read
+          ? write the value out
+        a.yaml:899:16 S011 aliases of aliases nest too deeply [*a895]
+          = at most 128 levels are read
+          ? write the value out
+    "#]],
+    );
+}

@@ -89,6 +89,7 @@ struct Frame {
     anchor: usize,
     kind: FrameKind,
     weight: u64,
+    depth: u32,
     dynamic: bool,
 }
 
@@ -125,7 +126,7 @@ impl Loader<'_> {
             Event::UnresolvedAlias(name) => {
                 let finding = Diagnostic::error(codes::ALIAS, format!("`*{name}` refers to an anchor that is not defined above"), span);
                 self.findings.push(finding.with_help(format!("define it with `&{name}` before this line, or quote the text: `\"*{name}\"`")));
-                self.complete(Rc::new(Node { span, content: Content::Broken, weight: 1, dynamic: false }));
+                self.complete(Rc::new(Node::leaf(span, Content::Broken, false)));
             }
             _ => {}
         }
@@ -137,7 +138,7 @@ impl Loader<'_> {
         let span = if matches!(style, Style::Literal | Style::Folded) { self.trimmed(span) } else { span };
         let text: Rc<str> = if empty { "".into() } else { text.into() };
         let dynamic = text.contains("${") || text.contains("{{") || text.contains("{%") || text.contains("{#");
-        let node = Rc::new(Node { span, content: Content::Scalar(Scalar { text, style, rendered: None }), weight: 1, dynamic });
+        let node = Rc::new(Node::leaf(span, Content::Scalar(Scalar { text, style, rendered: None }), dynamic));
         if anchor != 0 {
             self.anchors.insert(anchor, Rc::clone(&node));
         }
@@ -166,7 +167,7 @@ impl Loader<'_> {
         if anchor != 0 {
             self.open_anchors.push(anchor);
         }
-        self.stack.push(Frame { span, anchor, kind, weight: 1, dynamic: false });
+        self.stack.push(Frame { span, anchor, kind, weight: 1, depth: 1, dynamic: false });
     }
 
     fn close(&mut self, end: Span) {
@@ -189,7 +190,7 @@ impl Loader<'_> {
         // An alias' value stands elsewhere, so the last child's end may lie before the start or in front of the closing mark.
         let end = if flow { end.end } else { last.unwrap_or(end.start).clamp(frame.span.start, end.start.max(frame.span.start)) };
         let span = self.trimmed(Span { end, ..frame.span });
-        let node = Rc::new(Node { span, content, weight: frame.weight, dynamic: frame.dynamic });
+        let node = Rc::new(Node { span, content, weight: frame.weight, depth: frame.depth, dynamic: frame.dynamic });
         if frame.anchor != 0 {
             self.anchors.insert(frame.anchor, Rc::clone(&node));
         }
@@ -199,13 +200,19 @@ impl Loader<'_> {
     fn alias(&mut self, anchor: usize, span: Span) {
         if self.open_anchors.contains(&anchor) {
             self.findings.push(Diagnostic::error(codes::ALIAS, "this alias stands inside of what it refers to", span).with_help("write the value out, or refer to something else"));
-            self.complete(Rc::new(Node { span, content: Content::Broken, weight: 1, dynamic: false }));
+            self.complete(Rc::new(Node::leaf(span, Content::Broken, false)));
             return;
         }
         let Some(node) = self.anchors.get(&anchor).cloned() else {
-            self.complete(Rc::new(Node { span, content: Content::Broken, weight: 1, dynamic: false }));
+            self.complete(Rc::new(Node::leaf(span, Content::Broken, false)));
             return;
         };
+        if node.depth as usize > 2 * MAX_DEPTH {
+            let finding = Diagnostic::error(codes::TOO_LARGE, "aliases of aliases nest too deeply", span).with_note(format!("at most {} levels are read", 2 * MAX_DEPTH));
+            self.findings.push(finding.with_help("write the value out"));
+            self.complete(Rc::new(Node::leaf(span, Content::Broken, false)));
+            return;
+        }
         let before = self.expanded;
         self.expanded = self.expanded.saturating_add(node.weight);
         if self.expanded > MAX_EXPANDED {
@@ -213,7 +220,7 @@ impl Loader<'_> {
                 let finding = Diagnostic::error(codes::TOO_LARGE, "aliases of this file stand for too much text", span);
                 self.findings.push(finding.with_note(format!("at most {MAX_EXPANDED} values may come from aliases")).with_help("use fewer aliases of aliases"));
             }
-            self.complete(Rc::new(Node { span, content: Content::Broken, weight: 1, dynamic: false }));
+            self.complete(Rc::new(Node::leaf(span, Content::Broken, false)));
             return;
         }
         self.complete(node);
@@ -228,6 +235,7 @@ impl Loader<'_> {
             return;
         };
         frame.weight = frame.weight.saturating_add(node.weight);
+        frame.depth = frame.depth.max(node.depth.saturating_add(1));
         frame.dynamic |= node.dynamic;
         match &mut frame.kind {
             FrameKind::List(items) => items.push(node),
