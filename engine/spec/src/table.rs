@@ -112,13 +112,17 @@ fn one(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mut TableConte
     let is_incremental = merged.map().is_some_and(|map| map.get("incremental").is_some());
     let scope = table_scope(context, &name, bindings, is_incremental);
     let Content::Map(map) = &merged.content else { return };
-    let entries = map.entries.iter().map(|entry| if &*entry.key.text == "for_each" { entry.clone() } else { reader.render_entry(entry, &scope) }).collect();
+    // `for_each` has done its work: a table does not carry all elements of all its siblings.
+    let entries = map.entries.iter().filter(|entry| &*entry.key.text != "for_each").map(|entry| reader.render_entry(entry, &scope)).collect();
     let node = Node { content: Content::Map(Map { entries }), ..(***merged).clone() };
     let Content::Map(rendered) = &node.content else { return };
 
     let mut walk = Walk::new(subject(context.layer), name_span, Dynamic::Rendered, &mut reader.findings);
     let value = walk.value(&node, context.shape);
-    let (spans, unresolved, incomplete) = (walk.spans, walk.unresolved, walk.incomplete);
+    let (mut spans, unresolved, incomplete) = (walk.spans, walk.unresolved, walk.incomplete);
+    if let Some(for_each) = map.get("for_each") {
+        spans.insert("/for_each", Some(for_each.key.span), for_each.value.span);
+    }
     let usable = check_keys(reader, context, rendered, name_span);
     let sql = if context.layer == Layer::Bronze { Sql::default() } else { sql(reader, map, rendered, &scope, &|| table_scope(context, &name, bindings, false)) };
     let definition = value.filter(|_| usable && !sql.broken).and_then(|value| definition(reader, context.layer, value, name_span));

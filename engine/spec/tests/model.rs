@@ -57,42 +57,26 @@ fn every_key_of_the_language_reaches_the_model() {
     check_json(
         table(&spec, "bronze.events_us_view"),
         expect![[r#"
-        {
-          "for_each": {
-            "region": [
-              "eu",
-              "us"
-            ],
-            "kind": [
-              {
-                "name": "click",
-                "weight": 1
+            {
+              "from": {
+                "connection": "raw",
+                "path": "us/view/*.csv"
               },
-              {
-                "name": "view",
-                "weight": 2
+              "types": {
+                "id": "bigint",
+                "at": "timestamp(3)"
+              },
+              "cdc": {
+                "strategy": "full"
+              },
+              "chunk": {
+                "rows": 2,
+                "bytes": "64000B"
+              },
+              "to": {
+                "connection": "lake"
               }
-            ]
-          },
-          "from": {
-            "connection": "raw",
-            "path": "us/view/*.csv"
-          },
-          "types": {
-            "id": "bigint",
-            "at": "timestamp(3)"
-          },
-          "cdc": {
-            "strategy": "full"
-          },
-          "chunk": {
-            "rows": 2,
-            "bytes": "64000B"
-          },
-          "to": {
-            "connection": "lake"
-          }
-        }"#]],
+            }"#]],
     );
 }
 
