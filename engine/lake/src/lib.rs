@@ -6,7 +6,9 @@
 //! Read next: [`CommitLog`], then `sink.rs`.
 
 mod log;
+mod memory_table;
 mod tables;
 
 pub use log::{ColumnStats, CommitLog, CommitOutcome, DataFile, TableChange, TableSnapshot};
+pub use memory_table::{Scannable, memory_table};
 pub use tables::{LakePlugin, LakeTable, LakeTables};

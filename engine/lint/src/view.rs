@@ -108,6 +108,13 @@ impl<'a> TableView<'a> {
         self.table.spans.key(pointer)
     }
 
+    /// True when the table itself writes the key at `pointer`; a default that does not suit every table is no fault of a table.
+    pub(crate) fn writes(&self, pointer: &str) -> bool {
+        let Some(pipeline) = self.project.spec.pipelines.get(self.table.pipeline) else { return false };
+        let key = self.key(pointer);
+        self.table.spans.contains(pointer) && key.file == pipeline.file && !is_in_defaults(pipeline, key)
+    }
+
     pub(crate) fn bronze(&self) -> Option<&'a BronzeTable> {
         self.table.bronze()
     }
@@ -222,6 +229,17 @@ impl ProjectView<'_> {
     }
 }
 
+/// True when `key` stands between the key `defaults` of the pipeline and the key after it.
+fn is_in_defaults(pipeline: &PipelineSpec, key: Span) -> bool {
+    if !pipeline.spans.contains("/defaults") {
+        return false;
+    }
+    let start = pipeline.spans.key("/defaults").start;
+    let sections = pipeline.spans.pointers().filter(|pointer| pointer.matches('/').count() == 1).map(|pointer| pipeline.spans.key(pointer).start);
+    let end = sections.filter(|section| *section > start).min().unwrap_or(u32::MAX);
+    (start..end).contains(&key.start)
+}
+
 /// A list of column names in a table.
 pub(crate) struct ColumnList<'a> {
     pub(crate) pointer: String,
@@ -232,10 +250,8 @@ pub(crate) struct ColumnList<'a> {
 /// What a list of columns asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListKind {
-    /// Columns of this table, at least one.
+    /// Columns of this table.
     Own,
-    /// Columns of this table; an empty list has a meaning, such as to take a default back.
-    OwnOrNone,
     /// Which columns are taken.
     Choice,
     /// Columns of another table.
@@ -253,14 +269,14 @@ pub(crate) fn column_lists<'a>(table: &TableView<'a>) -> Vec<ColumnList<'a>> {
     add("/key", spec.key(), ListKind::Own);
     add("/select", bronze.and_then(|bronze| bronze.select.as_ref()), ListKind::Choice);
     add("/exclude", bronze.and_then(|bronze| bronze.exclude.as_ref()), ListKind::Choice);
-    add("/layout/sort_by", layout.and_then(|layout| layout.sort_by.as_ref()), ListKind::OwnOrNone);
+    add("/layout/sort_by", layout.and_then(|layout| layout.sort_by.as_ref()), ListKind::Own);
     add("/layout/bucket_by/columns", layout.and_then(|layout| layout.bucket_by.as_ref()).map(|buckets| &buckets.columns), ListKind::Own);
     add("/dedup/order_by", spec.dedup().map(|dedup| &dedup.order_by), ListKind::Own);
     for (pointer, check) in table.checks() {
         match check {
-            Check::NotNull { columns, .. } | Check::Unique { columns, .. } => add(&format!("{pointer}/columns"), Some(columns), ListKind::Own),
-            // Without columns the rows are counted.
-            Check::ReconcilesWith { columns, .. } => add(&format!("{pointer}/columns"), Some(columns), ListKind::OwnOrNone),
+            Check::NotNull { columns, .. } | Check::Unique { columns, .. } | Check::ReconcilesWith { columns, .. } => {
+                add(&format!("{pointer}/columns"), Some(columns), ListKind::Own)
+            }
             Check::Relationship { columns, to_columns, .. } => {
                 add(&format!("{pointer}/columns"), Some(columns), ListKind::Own);
                 add(&format!("{pointer}/to_columns"), Some(to_columns), ListKind::Elsewhere);

@@ -43,6 +43,27 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All kinds.
+    pub const ALL: [Self; 17] = [
+        Self::Unreachable,
+        Self::Busy,
+        Self::NotFound,
+        Self::PermissionDenied,
+        Self::SchemaMismatch,
+        Self::BadData,
+        Self::NoSpace,
+        Self::OutOfMemory,
+        Self::BadConfiguration,
+        Self::Unsupported,
+        Self::Conflict,
+        Self::Refused,
+        Self::Corrupt,
+        Self::CheckFailed,
+        Self::UnknownOutcome,
+        Self::Cancelled,
+        Self::Bug,
+    ];
+
     /// True when the same request may succeed a moment later.
     #[must_use]
     pub fn is_transient(self) -> bool {

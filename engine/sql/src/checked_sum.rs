@@ -3,6 +3,8 @@
 //! DataFusion 53 adds integers and decimals modulo 2^64 and 2^128. Here integers and decimals are added in 128 bits, and a total that does
 //! not fit the result's type is an error that names the expression. So the outcome does not depend on the order of the rows either.
 
+use crate::output::type_name;
+use crate::statement::shorten;
 use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Decimal128Array, Decimal128Builder, Int64Array, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Int64Type, UInt64Type};
 use datafusion::common::{Result, ScalarValue, exec_err};
@@ -113,7 +115,7 @@ impl Total {
     }
 
     fn overflow<T>(&self) -> Result<T> {
-        exec_err!("the total of `{}` does not fit {}", self.name, self.result)
+        exec_err!("the total of `{}` does not fit {}", shorten(&self.name), type_name(&self.result))
     }
 
     fn add(&self, sum: i128, value: i128) -> Result<i128> {

@@ -3,7 +3,7 @@
 use crate::checks::{self, CheckOutcome, CheckRequest};
 use crate::error::sql_error;
 use crate::execute::{self, Job};
-use crate::output::Output;
+use crate::output::{Output, OutputProblem};
 use crate::session::{self, Effort, Surroundings};
 use crate::spill_folder::SpillFolder;
 use crate::statement::{self, Allowed};
@@ -19,7 +19,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::displayable;
 use futures::stream::BoxStream;
 use indexmap::IndexMap;
-use karat_plugin_api::ConnectorError;
+use karat_plugin_api::{ConnectorError, ErrorKind};
 use karat_spec::model::TableName;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -118,7 +118,7 @@ impl SqlEngine {
         let plan = statement::plan(&state, statement).await.map_err(|error| sql_error(&subject, error))?;
         let job = self.job(subject, plan, Surroundings::Tables, catalogs);
         let physical = job.physical_plan(&state).await?;
-        let output = Output::of_table(&job.subject, &physical.schema(), &request.types, &request.key)?;
+        let output = Output::of_table(&job.subject, &physical.schema(), &request.types, &request.key).map_err(|problems| first_of(problems, &job.subject))?;
         Ok(execute::transform(job, physical, output))
     }
 
@@ -179,6 +179,12 @@ impl SqlEngine {
     }
 
     fn state_with(&self, effort: Effort, surroundings: Surroundings, catalogs: Arc<dyn CatalogProviderList>) -> SessionState {
-        session::bare(session::config(effort, surroundings), Arc::clone(&self.runtime), catalogs, self.now)
+        session::running(session::config(effort, surroundings), Arc::clone(&self.runtime), catalogs, self.now)
     }
+}
+
+/// One error for all: a run stops at the first, and lint has shown the others.
+fn first_of(problems: Vec<OutputProblem>, subject: &str) -> ConnectorError {
+    let first = problems.into_iter().next().map(|problem| problem.into_error(subject));
+    first.unwrap_or_else(|| ConnectorError::new(ErrorKind::Bug, format!("{subject}: the output was refused without a reason")))
 }

@@ -1,5 +1,6 @@
 //! DataFusion's errors as errors of Karat: short, with a kind, without values of rows.
 
+use crate::planning;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use karat_plugin_api::{ConnectorError, ErrorKind};
@@ -8,6 +9,16 @@ use std::error::Error;
 /// What `subject` (``SQL of `silver.trades` ``) met.
 pub(crate) fn sql_error(subject: &str, error: DataFusionError) -> ConnectorError {
     let cause = Cause::of(&error);
+    if let ErrorKind::BadConfiguration | ErrorKind::SchemaMismatch | ErrorKind::Unsupported = cause.kind
+        && let Some(problem) = planning::problems(&error).and_then(|problems| problems.into_iter().next())
+    {
+        let place = problem.place.map(|place| format!(" (line {}, column {})", place.start.line, place.start.column)).unwrap_or_default();
+        let wrapped = ConnectorError::new(cause.kind, format!("{subject}: {}{place}", problem.message));
+        return match problem.help {
+            Some(help) => wrapped.with_help(help),
+            None => wrapped,
+        };
+    }
     let message = match cause.kind {
         ErrorKind::BadConfiguration | ErrorKind::SchemaMismatch | ErrorKind::Unsupported => strip_noise(&cause.text),
         _ => hide_values(&strip_noise(&cause.text)),
@@ -163,9 +174,6 @@ fn hide_values(text: &str) -> String {
 
 fn help_for(message: &str) -> Option<String> {
     let lower = message.to_lowercase();
-    if lower.starts_with("no field named") || lower.contains("column names are case sensitive") {
-        return Some("names without double quotes are read as lower case: write \"Name\" for a column with capitals".to_owned());
-    }
     if lower.starts_with("cannot cast") || lower.contains("cast error") || lower.contains("parsing") {
         return Some("TRY_CAST gives NULL where a value does not fit, or leave such rows out with WHERE".to_owned());
     }

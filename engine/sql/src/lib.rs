@@ -10,7 +10,10 @@ mod checks;
 mod engine;
 mod error;
 mod execute;
+mod known_filter;
+mod offline;
 mod output;
+mod planning;
 mod session;
 mod spill_folder;
 mod statement;
@@ -20,3 +23,4 @@ mod semantics;
 
 pub use checks::{CheckOutcome, CheckRequest, CheckToRun};
 pub use engine::{SqlEngine, SqlInput, SqlOptions, Transform, TransformRequest};
+pub use offline::{check_project, explanations};

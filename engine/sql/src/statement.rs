@@ -5,7 +5,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SQLOptions;
 use datafusion::sql::parser::{DFParser, Statement};
-use datafusion::sql::sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, Spanned, Statement as SqlStatement};
+use datafusion::sql::sqlparser::ast::{Expr, ExprWithAlias, Query, Select, SelectItem, SetExpr, Spanned, Statement as SqlStatement};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span as SqlSpan};
 use karat_plugin_api::{ConnectorError, ErrorKind};
 
@@ -103,6 +103,11 @@ pub(crate) async fn plan(state: &SessionState, statement: Statement) -> Result<L
     let plan = state.statement_to_plan(statement).await?;
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
     Ok(plan)
+}
+
+/// Reads one expression, such as a check's.
+pub(crate) fn parse_expression(sql: &str) -> Result<ExprWithAlias, Problem> {
+    DFParser::parse_sql_into_expr(sql).map_err(syntax)
 }
 
 fn syntax(error: DataFusionError) -> Problem {

@@ -4,7 +4,7 @@
 
 mod commands;
 mod plugins;
-mod rules;
+pub(crate) mod rules;
 
 use karat_diagnostics::Explanation;
 use karat_spec::Catalog;
@@ -56,7 +56,9 @@ fn exit_codes(codes: &[(u8, &str)]) -> String {
 }
 
 fn error_kinds(kinds: &[(&str, bool, &str)]) -> String {
-    let mut text = "# Error kinds\n\nThe `error.kind` of a table in a run report.\nNames are never reused for another meaning.\n\n| kind | tried again | meaning |\n|---|---|---|\n".to_owned();
+    let mut text =
+        "# Error kinds\n\nThe `error.kind` of a table in a run report.\nNames are never reused for another meaning.\n\n| kind | tried again | meaning |\n|---|---|---|\n"
+            .to_owned();
     for (name, is_transient, meaning) in kinds {
         let _ = writeln!(text, "| `{name}` | {} | {meaning} |", if *is_transient { "yes" } else { "no" });
     }
@@ -73,16 +75,8 @@ mod tests {
     use super::*;
     use karat_spec::{Capabilities, PluginManifest};
 
-    const EXPLANATION: Explanation = Explanation {
-        code: "D001",
-        title: "upsert without a key",
-        since: "0.1.0",
-        what: "What.",
-        why: "Why.",
-        fails: "version: 1\n",
-        passes: "version: 1\n",
-        fix: "Fix.",
-    };
+    const EXPLANATION: Explanation =
+        Explanation { code: "D001", title: "upsert without a key", since: "0.1.0", what: "What.", why: "Why.", fails: "version: 1\n", passes: "version: 1\n", fix: "Fix." };
 
     fn made() -> BTreeMap<String, String> {
         let config = serde_json::json!({

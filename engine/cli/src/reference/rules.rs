@@ -32,12 +32,14 @@ pub(super) fn index(facts: &Facts<'_>) -> String {
     text
 }
 
-pub(super) fn page(page: &Explanation, level: &str) -> String {
+/// The page of one code, which also reads well in a terminal.
+pub(crate) fn page(page: &Explanation, level: &str) -> String {
     let mut text = format!("# {}: {}\n\nSince {}, level `{level}`.\n", page.code, page.title, page.since);
     for (title, body) in [("What it does", page.what), ("Why is this bad?", page.why)] {
         let _ = writeln!(text, "\n## {title}\n\n{}", body.trim());
     }
-    for (title, yaml) in [("Fails", page.fails), ("Passes", page.passes)] {
+    // What lies outside of any YAML has no example.
+    for (title, yaml) in [("Fails", page.fails), ("Passes", page.passes)].into_iter().filter(|(_, yaml)| !yaml.is_empty()) {
         let _ = writeln!(text, "\n## {title}\n\n```yaml\n{}\n```", yaml.trim_end());
     }
     let _ = writeln!(text, "\n## How to fix\n\n{}", page.fix.trim());

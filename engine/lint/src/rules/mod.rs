@@ -17,7 +17,6 @@ mod database_load_keys;
 mod dedup_without_key;
 mod deletes_unseen;
 mod deletes_without_effect;
-mod empty_list;
 mod full_append;
 mod full_read_with_cursor;
 mod full_upsert;
@@ -73,7 +72,7 @@ mod upsert_without_key;
 mod volatile_sql;
 
 /// All rules, sorted by code.
-pub(crate) static RULES: [&Rule; 69] = [
+pub(crate) static RULES: [&Rule; 68] = [
     &select_star::RULE,
     &no_description::RULE,
     &no_owner::RULE,
@@ -137,7 +136,6 @@ pub(crate) static RULES: [&Rule; 69] = [
     &output_format::RULE,
     &build_auto_chunk::RULE,
     &type_names::RULE,
-    &empty_list::RULE,
     &repeated_column::RULE,
     &unknown_rule::RULE,
     &select_and_exclude::RULE,

@@ -36,7 +36,7 @@ bronze:
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let Some(parallel) = table.bronze().and_then(|bronze| bronze.chunk.as_ref()).and_then(|chunk| chunk.parallel) else { return Vec::new() };
     let Some(strategy) = table.strategy() else { return Vec::new() };
-    if parallel.0 <= 1 || matches!(strategy, Strategy::Full | Strategy::Window | Strategy::Diff) {
+    if parallel.0 <= 1 || !table.writes("/chunk/parallel") || matches!(strategy, Strategy::Full | Strategy::Window | Strategy::Diff) {
         return Vec::new();
     }
     let label = format!("strategy `{}` reads in order, by one reader", strategy.as_str());

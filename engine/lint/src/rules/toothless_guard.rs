@@ -41,6 +41,9 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let sees_deletes = matches!(strategy, Strategy::Diff | Strategy::Log | Strategy::Window) && table.bronze().is_some();
     let mut found = Vec::new();
     let mut report = |key: &str, label: String| {
+        if !table.writes(&format!("/guard/{key}")) {
+            return;
+        }
         let message = format!("`guard.{key}` of `{}` never refuses anything", table.name());
         found.push(at(table.key(&format!("/guard/{key}")), message).with_label(label).with_help(format!("take `{key}` out")));
     };

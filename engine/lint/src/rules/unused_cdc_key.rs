@@ -52,7 +52,7 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
         return Vec::new();
     }
     let Some(strategy) = table.strategy() else { return Vec::new() };
-    let unused = USED_BY.iter().filter(|(key, users)| !users.contains(&strategy) && table.table.spans.contains(&format!("/cdc/{key}")));
+    let unused = USED_BY.iter().filter(|(key, users)| !users.contains(&strategy) && table.writes(&format!("/cdc/{key}")));
     unused
         .map(|(key, users)| {
             let message = format!("strategy `{}` of `{}` does not use `{key}`", strategy.as_str(), table.name());

@@ -153,6 +153,7 @@ impl Loader<'_> {
             Some((_, Some(_))) => style,
             Some((tag, None)) if tag.parts().1.is_empty() || tag.original() == "!" => Style::Text,
             Some((tag, None)) => {
+                let span = self.tag_before(&tag.original(), span);
                 self.findings.push(
                     Diagnostic::error(codes::TAG, format!("the YAML tag `{}` means nothing here", tag.original()), span)
                         .with_help("remove the tag, or quote the text if it begins with `!`"),
@@ -160,6 +161,12 @@ impl Loader<'_> {
                 style
             }
         }
+    }
+
+    /// Where a tag stands: before its value, whose span does not hold it.
+    fn tag_before(&self, tag: &str, value: Span) -> Span {
+        let before = self.text.get(..value.start as usize).unwrap_or_default();
+        before.rfind(tag).map_or(value, |at| Span::new(value.file, at, at + tag.len()))
     }
 
     fn open(&mut self, kind: FrameKind, anchor: usize, tag: Option<&Tag>, span: Span) {
@@ -371,4 +378,31 @@ fn unquoted_template(map: Span, text: &str) -> Diagnostic {
         return finding;
     }
     finding.with_fix(Fix { title: "quote the template".to_owned(), edits: vec![Edit { span, replacement: format!("\"{tag}\"") }] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::any_value;
+    use karat_diagnostics::{SourceFile, SourceMap};
+
+    /// The same text through another reader of YAML.
+    #[test]
+    fn another_reader_sees_the_same_values() {
+        for text in [
+            include_str!("../../tests/data/market.yaml"),
+            "a: |\n  x\n   y\n\n  z\nb: >-\n  f g\n  h\n\n  i\nc: 'it''s\n  two'\nd: \"e\\n\\u0041 f\"\ne:\nf: [1, {g: h}, true, 1.5, ~]\n",
+            "a: &a {x: 1}\nb: *a\nc: [*a, *a]\n\"quoted key\": 'null'\n",
+            "a: |2\n    x\n   y\nb: |+\n  z\n\nc: >\n  1\n    2\n  3\n",
+            "a: b\r\nc: |\r\n  d\r\n  e\r\n",
+        ] {
+            let file = SourceMap::default().add(SourceFile::new("a.yaml", text));
+            let mut findings = Vec::new();
+            let root = load(file, text, &mut findings).root.expect("a value");
+            let other: serde_json::Value = serde_yaml::from_str(text).expect("YAML");
+            let without_underscores = any_value(&root).to_string().replace("\"50_000\"", "50000");
+            assert_eq!(without_underscores, other.to_string().replace("\"50_000\"", "50000"), "{text}");
+            assert!(findings.is_empty());
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What the YAML parser complains about, in words that say how to mend it.
 
+use super::unclosed;
 use crate::codes;
 use granit_parser::{ErrorKind, ScanError};
 use karat_diagnostics::{Diagnostic, FileId, Span};
@@ -9,17 +10,19 @@ pub(crate) fn syntax_finding(file: FileId, text: &str, error: &ScanError) -> Dia
     let at = error.marker().byte_offset().unwrap_or(0).min(text.len());
     let width = text.get(at..).and_then(|rest| rest.chars().next()).filter(|c| *c != '\n').map_or(0, char::len_utf8);
     let span = Span::new(file, at, at + width);
+    let opened = unclosed::innermost(text, at);
     match error.kind() {
         ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation => {
+            let line = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+            let tab = text[line..].find('\t').map_or(at, |offset| line + offset);
+            let span = Span::new(file, tab, tab + 1);
             Diagnostic::error(codes::SYNTAX, "a tab indents this line; YAML allows only spaces", span).with_help("replace the tab by spaces")
         }
-        ErrorKind::UnclosedFlowCollection { open } => {
-            let close = if *open == '[' { ']' } else { '}' };
-            Diagnostic::error(codes::SYNTAX, format!("`{open}` is never closed"), span).with_help(format!("add the missing `{close}`"))
-        }
         ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent | ErrorKind::DocumentIndicatorInQuotedScalar => {
+            let span = opened.map_or(span, |(quote, _)| Span::new(file, quote, quote + 1));
             Diagnostic::error(codes::SYNTAX, "a quoted text is never closed, or its next line is not indented", span).with_help("close the quote, or indent the lines of the text")
         }
+        ErrorKind::UnclosedFlowCollection { open } => never_closed(file, opened.unwrap_or((at, *open))),
         ErrorKind::UnexpectedCharacter { character } if character.is_control() => control_character(*character, span),
         ErrorKind::RecursionLimitExceeded => {
             Diagnostic::error(codes::TOO_LARGE, "the text is nested too deeply", span).with_note(format!("at most {} levels are read", super::load::MAX_DEPTH))
@@ -27,12 +30,21 @@ pub(crate) fn syntax_finding(file: FileId, text: &str, error: &ScanError) -> Dia
         ErrorKind::UnknownQuotedScalarEscape | ErrorKind::InvalidQuotedScalarHexEscape => {
             Diagnostic::error(codes::SYNTAX, "double quotes hold an escape that YAML does not have", span).with_help("write `\\\\` for a backslash, or use single quotes")
         }
-        _ => {
-            let reason = error.info();
-            let finding = Diagnostic::error(codes::SYNTAX, format!("this is not YAML: {}", plain_words(error.kind(), &reason)), span);
-            finding.with_help_opt(hint(text, at, &reason))
-        }
+        _ => match opened {
+            // Inside brackets the parser gives up at a later line, far from what is missing.
+            Some((start, open @ ('[' | '{'))) if text.get(start..at).is_some_and(|inside| inside.contains('\n')) => never_closed(file, (start, open)),
+            _ => {
+                let reason = error.info();
+                let finding = Diagnostic::error(codes::SYNTAX, format!("this is not YAML: {}", plain_words(error.kind(), &reason)), span);
+                finding.with_help_opt(hint(text, at, &reason))
+            }
+        },
     }
+}
+
+fn never_closed(file: FileId, (at, open): (usize, char)) -> Diagnostic {
+    let close = if open == '[' { ']' } else { '}' };
+    Diagnostic::error(codes::SYNTAX, format!("`{open}` is never closed"), Span::new(file, at, at + 1)).with_help(format!("add the missing `{close}`"))
 }
 
 /// The parser's words where they are clear, better ones where they are not.
