@@ -179,7 +179,7 @@ impl SqlEngine {
     }
 
     fn state_with(&self, effort: Effort, surroundings: Surroundings, catalogs: Arc<dyn CatalogProviderList>) -> SessionState {
-        session::bare(session::config(effort, surroundings), Arc::clone(&self.runtime), catalogs, self.now)
+        session::running(session::config(effort, surroundings), Arc::clone(&self.runtime), catalogs, self.now)
     }
 }
 

@@ -410,8 +410,8 @@ async fn planning_errors_are_short_and_say_how_to_mend() {
     check(
         "SELECT id, count(*) AS n FROM silver.trades",
         expect![[r#"
-        BadConfiguration: SQL of `gold.t`: `silver.trades.id` must stand in GROUP BY or inside an aggregate function (SELECT) (line 1, column 8)
-        help: add `silver.trades.id` to GROUP BY, or take `min(silver.trades.id)`, `max(silver.trades.id)`, `first_value(silver.trades.id ORDER BY …)`"#]],
+            BadConfiguration: SQL of `gold.t`: `id` must stand in GROUP BY or inside an aggregate function (line 1, column 8)
+            help: add `id` to GROUP BY, or take `min(id)`, `max(id)`, `first_value(id ORDER BY …)`"#]],
     )
     .await;
     check(

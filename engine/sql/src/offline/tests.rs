@@ -253,45 +253,45 @@ fn columns_and_types_are_checked_offline() {
     check_sql(
         "SELECT id FROM bronze.orders WHERE amount",
         expect![[r#"
-        error[Q005]: `silver.clean`: cannot create filter with non-boolean predicate 'bronze.orders.amount' returning Decimal128(18, 2)
-          --> p.yaml:11:7
-           |
-        11 |       SELECT id FROM bronze.orders WHERE amount
-           |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-           |
-        help: the SQL is read in the dialect of DataFusion: see its SQL reference
+            error[Q005]: `silver.clean`: the condition `amount` is decimal(18,2), not true or false
+              --> p.yaml:11:7
+               |
+            11 |       SELECT id FROM bronze.orders WHERE amount
+               |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+               |
+            help: compare it with something, such as `amount > 0`
 
-        1 error
-    "#]],
+            1 error
+        "#]],
     );
     check_sql(
         "SELECT id FROM bronze.orders WHERE ordered_at > 'soon'",
         expect![[r#"
-        error[Q005]: `silver.clean`: 'soon' can never be a timestamp(9)
-          --> p.yaml:11:55
-           |
-        11 |       SELECT id FROM bronze.orders WHERE ordered_at > 'soon'
-           |                                                       ^^^^^^ not of this type
-           |
-        help: the other side is of this type: write a value of it, or cast the other side to text
+            error[Q005]: `silver.clean`: 'soon' can never be a timestamp
+              --> p.yaml:11:55
+               |
+            11 |       SELECT id FROM bronze.orders WHERE ordered_at > 'soon'
+               |                                                       ^^^^^^ not of this type
+               |
+            help: the other side is of this type: write a value of it, or cast the other side to text
 
-        1 error
-    "#]],
+            1 error
+        "#]],
     );
     check_sql("SELECT id FROM bronze.orders WHERE id = '12' AND ordered_at > '2024-01-01'", expect![""]);
     check_sql(
         "SELECT id, count(*) AS n FROM bronze.orders HAVING amount > 1",
         expect![[r#"
-        error[Q006]: `silver.clean`: `bronze.orders.id` must stand in GROUP BY or inside an aggregate function (SELECT)
-          --> p.yaml:11:14
-           |
-        11 |       SELECT id, count(*) AS n FROM bronze.orders HAVING amount > 1
-           |              ^^ not grouped
-           |
-        help: add `bronze.orders.id` to GROUP BY, or take `min(bronze.orders.id)`, `max(bronze.orders.id)`, `first_value(bronze.orders.id ORDER BY …)`
+            error[Q006]: `silver.clean`: `id` must stand in GROUP BY or inside an aggregate function
+              --> p.yaml:11:14
+               |
+            11 |       SELECT id, count(*) AS n FROM bronze.orders HAVING amount > 1
+               |              ^^ not grouped
+               |
+            help: add `id` to GROUP BY, or take `min(id)`, `max(id)`, `first_value(id ORDER BY …)`
 
-        1 error
-    "#]],
+            1 error
+        "#]],
     );
     check_sql(
         "SELECT suum(amount) AS total FROM bronze.orders",
@@ -442,7 +442,7 @@ fn checks_are_checked() {
                |
             help: write a condition over the columns of one row, such as `price > 0`
 
-            error[Q005]: `expression` check of `bronze.orders`: 'soon' can never be a timestamp(9)
+            error[Q005]: `expression` check of `bronze.orders`: 'soon' can never be a timestamp
               --> p.yaml:16:47
                |
             16 |       - { type: expression, sql: ordered_at < 'soon' }
