@@ -111,7 +111,6 @@ async fn carry_out(
         options: RunOptions {
             jobs,
             memory_limit_bytes: memory - memory / SQL_SHARE,
-            full_refresh: arguments.full_refresh,
             fail_fast: arguments.fail_fast,
             failpoints: failpoints()?,
             ..RunOptions::default()
