@@ -10,7 +10,7 @@ use expect_test::{Expect, expect};
 use futures::StreamExt;
 use indexmap::IndexMap;
 use karat_plugin_api::{ConnectorError, ErrorKind};
-use karat_spec::model::{Check, TableName};
+use karat_spec::model::{Check, Dedup, KeepRow, TableName};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ fn extremes() -> SqlInput {
 
 async fn rows(engine: &SqlEngine, sql: &str, types: &[(&str, &str)]) -> Result<Vec<RecordBatch>, ConnectorError> {
     let types: IndexMap<String, String> = types.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-    let request = TransformRequest { table: TableName::parse("gold.t").unwrap(), sql: sql.to_owned(), inputs: vec![trades(), extremes()], types, key: Vec::new() };
+    let request = TransformRequest { table: TableName::parse("gold.t").unwrap(), sql: sql.to_owned(), inputs: vec![trades(), extremes()], types, key: Vec::new(), dedup: None };
     let mut transform = engine.transform(request).await?;
     let mut batches = Vec::new();
     while let Some(batch) = transform.stream.next().await {
@@ -410,8 +410,8 @@ async fn planning_errors_are_short_and_say_how_to_mend() {
     check(
         "SELECT id, count(*) AS n FROM silver.trades",
         expect![[r#"
-        BadConfiguration: SQL of `gold.t`: `silver.trades.id` must stand in GROUP BY or inside an aggregate function (SELECT) (line 1, column 8)
-        help: add `silver.trades.id` to GROUP BY, or take `min(silver.trades.id)`, `max(silver.trades.id)`, `first_value(silver.trades.id ORDER BY …)`"#]],
+            BadConfiguration: SQL of `gold.t`: `id` must stand in GROUP BY or inside an aggregate function (line 1, column 8)
+            help: add `id` to GROUP BY, or take `min(id)`, `max(id)`, `first_value(id ORDER BY …)`"#]],
     )
     .await;
     check(
@@ -667,12 +667,66 @@ async fn a_check_that_does_not_fit_is_an_error() {
 #[tokio::test]
 async fn qualify_keeps_one_row_per_key() {
     let sql = "SELECT * FROM (\nSELECT symbol, id FROM silver.trades\n) AS d QUALIFY row_number() OVER (PARTITION BY \"symbol\" ORDER BY \"id\" DESC NULLS LAST) = 1 ORDER BY id";
-    check(sql, expect![[r#"
+    check(
+        sql,
+        expect![[r#"
         +--------+----+
         | symbol | id |
         +--------+----+
         | ETH    | 2  |
         | BTC    | 3  |
         |        |    |
-        +--------+----+"#]]).await;
+        +--------+----+"#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn dedup_keeps_one_row_per_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    for (keep, order_by) in [(None, "id"), (Some(KeepRow::First), "id"), (None, "Price"), (None, "idd")] {
+        let request = TransformRequest {
+            table: TableName::parse("gold.t").unwrap(),
+            sql: "SELECT symbol, id, \"Price\" FROM silver.trades".to_owned(),
+            inputs: vec![trades()],
+            types: IndexMap::new(),
+            key: vec!["symbol".to_owned()],
+            dedup: Some(Dedup { keep, order_by: vec![order_by.to_owned()] }),
+        };
+        let result = match engine(folder.path(), 64 * MIB).transform(request).await {
+            Ok(transform) => transform.stream.collect::<Vec<_>>().await.into_iter().collect(),
+            Err(error) => Err(error),
+        };
+        let mut lines: Vec<String> = show(result).lines().map(str::to_owned).collect();
+        lines.sort();
+        text.push_str(&lines.join("\n"));
+        text.push('\n');
+    }
+    expect![[r#"
+        +--------+----+-------+
+        +--------+----+-------+
+        +--------+----+-------+
+        |        |    |       |
+        | BTC    | 3  | -2.0  |
+        | ETH    | 2  | 0.0   |
+        | symbol | id | Price |
+        +--------+----+-------+
+        +--------+----+-------+
+        +--------+----+-------+
+        |        |    |       |
+        | BTC    | 1  | 1.5   |
+        | ETH    | 2  | 0.0   |
+        | symbol | id | Price |
+        +--------+----+-------+
+        +--------+----+-------+
+        +--------+----+-------+
+        |        |    |       |
+        | BTC    | 1  | 1.5   |
+        | ETH    | 2  | 0.0   |
+        | symbol | id | Price |
+        BadConfiguration: SQL of `gold.t`: `dedup` needs the column `idd`, which the SELECT does not give
+        help: did you mean `id`?
+    "#]]
+    .assert_eq(&text);
 }

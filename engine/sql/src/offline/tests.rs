@@ -78,7 +78,9 @@ fn every_page_fails_and_passes_as_it_says() {
 
 #[test]
 fn syntax_errors_point_at_the_word() {
-    check_sql("SELECT id,\n       amount\nFORM bronze.orders", expect![[r#"
+    check_sql(
+        "SELECT id,\n       amount\nFORM bronze.orders",
+        expect![[r#"
         error[Q001]: `silver.clean`: syntax error: expected end of statement, found `bronze`
           --> p.yaml:13:12
            |
@@ -88,8 +90,11 @@ fn syntax_errors_point_at_the_word() {
         help: look at what stands right before this place: a comma, a parenthesis or a keyword is missing or misspelled
 
         1 error
-    "#]]);
-    check_sql("SELECT id, FROM bronze.orders WHERE amount >", expect![[r#"
+    "#]],
+    );
+    check_sql(
+        "SELECT id, FROM bronze.orders WHERE amount >",
+        expect![[r#"
         error[Q001]: `silver.clean`: syntax error: expected an expression, found the end of the SQL
           --> p.yaml:11:50
            |
@@ -99,8 +104,11 @@ fn syntax_errors_point_at_the_word() {
         help: look at what stands right before this place: a comma, a parenthesis or a keyword is missing or misspelled
 
         1 error
-    "#]]);
-    check_sql("SELECT 'abc FROM bronze.orders", expect![[r#"
+    "#]],
+    );
+    check_sql(
+        "SELECT 'abc FROM bronze.orders",
+        expect![[r#"
         error[Q001]: `silver.clean`: syntax error: unterminated string literal
           --> p.yaml:11:14
            |
@@ -110,8 +118,11 @@ fn syntax_errors_point_at_the_word() {
         help: look at what stands right before this place: a comma, a parenthesis or a keyword is missing or misspelled
 
         1 error
-    "#]]);
-    check_sql("SELECT id FROM bronze.orders; SELECT 1", expect![[r#"
+    "#]],
+    );
+    check_sql(
+        "SELECT id FROM bronze.orders; SELECT 1",
+        expect![[r#"
         error[Q002]: `silver.clean`: there is more than one statement
           --> p.yaml:11:37
            |
@@ -121,8 +132,11 @@ fn syntax_errors_point_at_the_word() {
         help: keep one SELECT; put the others into tables of their own, or into a WITH clause
 
         1 error
-    "#]]);
-    check_sql("INSERT INTO bronze.orders SELECT 1", expect![[r#"
+    "#]],
+    );
+    check_sql(
+        "INSERT INTO bronze.orders SELECT 1",
+        expect![[r#"
         error[Q002]: `silver.clean`: INSERT is not a SELECT
           --> p.yaml:11:7
            |
@@ -132,12 +146,15 @@ fn syntax_errors_point_at_the_word() {
         help: write one SELECT (it may start with WITH); Karat creates and fills the table
 
         1 error
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn columns_and_types_are_checked_offline() {
-    check_sql("SELECT id,\n       amuont\nFROM bronze.orders", expect![[r#"
+    check_sql(
+        "SELECT id,\n       amuont\nFROM bronze.orders",
+        expect![[r#"
         error[Q003]: `silver.clean`: there is no column `amuont`
           --> p.yaml:12:14
            |
@@ -147,8 +164,11 @@ fn columns_and_types_are_checked_offline() {
         help: did you mean `amount`?
 
         1 error
-    "#]]);
-    check_sql("SELECT name FROM bronze.orders", expect![[r#"
+    "#]],
+    );
+    check_sql(
+        "SELECT name FROM bronze.orders",
+        expect![[r#"
         error[Q003]: `silver.clean`: there is no column `name`
           --> p.yaml:11:14
            |
@@ -158,8 +178,11 @@ fn columns_and_types_are_checked_offline() {
         help: write `"Name"`: names without double quotes are read as lower case
 
         1 error
-    "#]]);
-    check_sql("SELECT o.id, p.amount FROM bronze.orders AS o", expect![[r#"
+    "#]],
+    );
+    check_sql(
+        "SELECT o.id, p.amount FROM bronze.orders AS o",
+        expect![[r#"
         error[Q003]: `silver.clean`: `p.amount` names `p`, which is not read here
           --> p.yaml:11:20
            |
@@ -169,8 +192,11 @@ fn columns_and_types_are_checked_offline() {
         help: columns here come from `o`
 
         1 error
-    "#]]);
-    check_sql("SELECT id FROM bronze.orders a JOIN bronze.orders b USING (amount)", expect![[r#"
+    "#]],
+    );
+    check_sql(
+        "SELECT id FROM bronze.orders a JOIN bronze.orders b USING (amount)",
+        expect![[r#"
         error[Q004]: `silver.clean`: `id` is a column of more than one table
           --> p.yaml:11:14
            |
@@ -180,8 +206,11 @@ fn columns_and_types_are_checked_offline() {
         help: write `a.id` or `b.id`
 
         1 error
-    "#]]);
-    check_sql("SELECT id + upper(\"Name\", id) AS total FROM bronze.orders", expect![[r#"
+    "#]],
+    );
+    check_sql(
+        "SELECT id + upper(\"Name\", id) AS total FROM bronze.orders",
+        expect![[r#"
         error[Q005]: `silver.clean`: `upper` does not take (text, bigint)
           --> p.yaml:11:19
            |
@@ -191,8 +220,11 @@ fn columns_and_types_are_checked_offline() {
         help: look at their number and types; CAST(… AS …) changes a type
 
         1 error
-    "#]]);
-    check_sql("SELECT id + \"Name\" AS total FROM bronze.orders", expect![[r#"
+    "#]],
+    );
+    check_sql(
+        "SELECT id + \"Name\" AS total FROM bronze.orders",
+        expect![[r#"
         error[Q005]: `silver.clean`: bigint and text cannot be combined
           --> p.yaml:11:14
            |
@@ -202,8 +234,11 @@ fn columns_and_types_are_checked_offline() {
         help: cast one side with CAST(… AS …) before `+`
 
         1 error
-    "#]]);
-    check_sql("SELECT sum(\"Name\") AS total FROM bronze.orders", expect![[r#"
+    "#]],
+    );
+    check_sql(
+        "SELECT sum(\"Name\") AS total FROM bronze.orders",
+        expect![[r#"
         error[Q005]: `silver.clean`: `sum` does not take (text)
           --> p.yaml:11:14
            |
@@ -213,42 +248,54 @@ fn columns_and_types_are_checked_offline() {
         help: look at their number and types; CAST(… AS …) changes a type
 
         1 error
-    "#]]);
-    check_sql("SELECT id FROM bronze.orders WHERE amount", expect![[r#"
-        error[Q005]: `silver.clean`: cannot create filter with non-boolean predicate 'bronze.orders.amount' returning Decimal128(18, 2)
-          --> p.yaml:11:7
-           |
-        11 |       SELECT id FROM bronze.orders WHERE amount
-           |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-           |
-        help: the SQL is read in the dialect of DataFusion: see its SQL reference
+    "#]],
+    );
+    check_sql(
+        "SELECT id FROM bronze.orders WHERE amount",
+        expect![[r#"
+            error[Q005]: `silver.clean`: the condition `amount` is decimal(18,2), not true or false
+              --> p.yaml:11:7
+               |
+            11 |       SELECT id FROM bronze.orders WHERE amount
+               |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+               |
+            help: compare it with something, such as `amount > 0`
 
-        1 error
-    "#]]);
-    check_sql("SELECT id FROM bronze.orders WHERE ordered_at > 'soon'", expect![[r#"
-        error[Q005]: `silver.clean`: 'soon' can never be a timestamp(9)
-          --> p.yaml:11:55
-           |
-        11 |       SELECT id FROM bronze.orders WHERE ordered_at > 'soon'
-           |                                                       ^^^^^^ not of this type
-           |
-        help: the other side is of this type: write a value of it, or cast the other side to text
+            1 error
+        "#]],
+    );
+    check_sql(
+        "SELECT id FROM bronze.orders WHERE ordered_at > 'soon'",
+        expect![[r#"
+            error[Q005]: `silver.clean`: 'soon' can never be a timestamp
+              --> p.yaml:11:55
+               |
+            11 |       SELECT id FROM bronze.orders WHERE ordered_at > 'soon'
+               |                                                       ^^^^^^ not of this type
+               |
+            help: the other side is of this type: write a value of it, or cast the other side to text
 
-        1 error
-    "#]]);
+            1 error
+        "#]],
+    );
     check_sql("SELECT id FROM bronze.orders WHERE id = '12' AND ordered_at > '2024-01-01'", expect![""]);
-    check_sql("SELECT id, count(*) AS n FROM bronze.orders HAVING amount > 1", expect![[r#"
-        error[Q006]: `silver.clean`: `bronze.orders.id` must stand in GROUP BY or inside an aggregate function (SELECT)
-          --> p.yaml:11:14
-           |
-        11 |       SELECT id, count(*) AS n FROM bronze.orders HAVING amount > 1
-           |              ^^ not grouped
-           |
-        help: add `bronze.orders.id` to GROUP BY, or take `min(bronze.orders.id)`, `max(bronze.orders.id)`, `first_value(bronze.orders.id ORDER BY …)`
+    check_sql(
+        "SELECT id, count(*) AS n FROM bronze.orders HAVING amount > 1",
+        expect![[r#"
+            error[Q006]: `silver.clean`: `id` must stand in GROUP BY or inside an aggregate function
+              --> p.yaml:11:14
+               |
+            11 |       SELECT id, count(*) AS n FROM bronze.orders HAVING amount > 1
+               |              ^^ not grouped
+               |
+            help: add `id` to GROUP BY, or take `min(id)`, `max(id)`, `first_value(id ORDER BY …)`
 
-        1 error
-    "#]]);
-    check_sql("SELECT suum(amount) AS total FROM bronze.orders", expect![[r#"
+            1 error
+        "#]],
+    );
+    check_sql(
+        "SELECT suum(amount) AS total FROM bronze.orders",
+        expect![[r#"
         error[Q007]: `silver.clean`: there is no function `suum`
           --> p.yaml:11:14
            |
@@ -258,8 +305,11 @@ fn columns_and_types_are_checked_offline() {
         help: did you mean `sum`?
 
         1 error
-    "#]]);
-    check_sql("SELECT id FROM bronze.orders WHERE id IN (SELECT id, amount FROM bronze.orders)", expect![[r#"
+    "#]],
+    );
+    check_sql(
+        "SELECT id FROM bronze.orders WHERE id IN (SELECT id, amount FROM bronze.orders)",
+        expect![[r#"
         error[Q008]: `silver.clean`: too many columns! The subquery should only return one column: bronze.orders.id, bronze.orders.amount
           --> p.yaml:11:56
            |
@@ -269,7 +319,8 @@ fn columns_and_types_are_checked_offline() {
         help: the SQL is read in the dialect of DataFusion: see its SQL reference
 
         1 error
-    "#]]);
+    "#]],
+    );
     check_sql("WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT i, x.value FROM n, generate_series(1, 2) AS x", expect![""]);
 }
 
@@ -391,7 +442,7 @@ fn checks_are_checked() {
                |
             help: write a condition over the columns of one row, such as `price > 0`
 
-            error[Q005]: `expression` check of `bronze.orders`: 'soon' can never be a timestamp(9)
+            error[Q005]: `expression` check of `bronze.orders`: 'soon' can never be a timestamp
               --> p.yaml:16:47
                |
             16 |       - { type: expression, sql: ordered_at < 'soon' }
