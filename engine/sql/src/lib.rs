@@ -7,11 +7,14 @@
 mod checked_integer;
 mod checked_sum;
 mod checks;
-mod dedup;
 mod engine;
 mod error;
 mod execute;
+<<<<<<< HEAD
 mod known_filter;
+=======
+mod offline;
+>>>>>>> sql
 mod output;
 mod planning;
 mod session;
@@ -23,3 +26,4 @@ mod semantics;
 
 pub use checks::{CheckOutcome, CheckRequest, CheckToRun};
 pub use engine::{SqlEngine, SqlInput, SqlOptions, Transform, TransformRequest};
+pub use offline::{check_project, explanations};

@@ -42,28 +42,24 @@ impl Output {
         Self { subject: subject.to_owned(), schema: Arc::clone(schema), columns: None }
     }
 
-    /// Rows of a table.
-    pub(crate) fn of_table(subject: &str, schema: &SchemaRef, types: &IndexMap<String, String>, key: &[String]) -> Result<Self, ConnectorError> {
-        different_names(schema).map_err(|name| {
-            let error = ConnectorError::new(ErrorKind::BadConfiguration, format!("{subject}: two output columns are named {name}"));
-            error.with_help("give each its own name with AS; many readers do not tell capitals apart")
-        })?;
-        let names = || schema.fields().iter().map(|field| field.name().as_str());
-        for (place, column) in types.keys().map(|name| ("types", name)).chain(key.iter().map(|name| ("key", name))) {
-            if !names().any(|name| name == column) {
-                let error = ConnectorError::new(ErrorKind::BadConfiguration, format!("{subject}: `{place}` names the column `{column}`, which the SELECT does not give"));
-                let help = did_you_mean(column, names()).unwrap_or_else(|| format!("there are {}", names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")));
-                return Err(error.with_help(help));
-            }
-        }
+    /// Rows of a table; every fault of the columns, or how to convert them.
+    pub(crate) fn of_table(subject: &str, schema: &SchemaRef, types: &IndexMap<String, String>, key: &[String]) -> Result<Self, Vec<OutputProblem>> {
+        let mut problems = Vec::new();
+        problems.extend(different_names(schema).err());
+        problems.extend(types.keys().filter_map(|name| unknown(schema, OutputPlace::Type(name.clone()), name)));
+        problems.extend(key.iter().enumerate().filter_map(|(index, name)| unknown(schema, OutputPlace::Key(index), name)));
         let mut fields = Vec::with_capacity(schema.fields().len());
         let mut columns = Vec::with_capacity(schema.fields().len());
         for field in schema.fields() {
-            let target = target_type(subject, field, types.get(field.name()).map(String::as_str))?;
-            columns.push(conversion(field.data_type(), &target));
-            fields.push(Field::new(field.name(), target, true));
+            match target_type(field, types.get(field.name()).map(String::as_str)) {
+                Ok(target) => {
+                    columns.push(conversion(field.data_type(), &target));
+                    fields.push(Field::new(field.name(), target, true));
+                }
+                Err(problem) => problems.push(problem),
+            }
         }
-        Ok(Self { subject: subject.to_owned(), schema: Arc::new(Schema::new(fields)), columns: Some(columns) })
+        if problems.is_empty() { Ok(Self { subject: subject.to_owned(), schema: Arc::new(Schema::new(fields)), columns: Some(columns) }) } else { Err(problems) }
     }
 
     pub(crate) fn schema(&self) -> &SchemaRef {
@@ -94,36 +90,78 @@ impl Output {
     }
 }
 
-/// `Err` with a name that two columns have, capitals aside.
-fn different_names(schema: &Schema) -> Result<(), String> {
+/// What is wrong with a column of the output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OutputProblem {
+    pub(crate) place: OutputPlace,
+    pub(crate) message: String,
+    pub(crate) help: String,
+}
+
+/// Which part of the table says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OutputPlace {
+    /// Two columns of the SELECT have this name.
+    Name(String),
+    /// The SELECT gives this column a type that tables do not hold.
+    Column(String),
+    /// The entry of `types` for this column.
+    Type(String),
+    /// The entry of `key` at this index.
+    Key(usize),
+}
+
+impl OutputProblem {
+    pub(crate) fn into_error(self, subject: &str) -> ConnectorError {
+        ConnectorError::new(ErrorKind::BadConfiguration, format!("{subject}: {}", self.message)).with_help(self.help)
+    }
+}
+
+/// A name that two columns have, capitals aside.
+fn different_names(schema: &Schema) -> Result<(), OutputProblem> {
     let mut seen: HashMap<String, &str> = HashMap::new();
     for field in schema.fields() {
-        match seen.insert(field.name().to_lowercase(), field.name()) {
-            Some(first) if first == field.name() => return Err(format!("`{first}`")),
-            Some(first) => return Err(format!("`{first}` and `{}`", field.name())),
-            None => {}
+        if let Some(first) = seen.insert(field.name().to_lowercase(), field.name()) {
+            let names = if first == field.name() { format!("`{first}`") } else { format!("`{first}` and `{}`", field.name()) };
+            let help = "give each its own name with AS; many readers do not tell capitals apart".to_owned();
+            return Err(OutputProblem { place: OutputPlace::Name(field.name().clone()), message: format!("two output columns are named {names}"), help });
         }
     }
     Ok(())
 }
 
-fn target_type(subject: &str, field: &Field, declared: Option<&str>) -> Result<DataType, ConnectorError> {
-    let refuse = |message: String| ConnectorError::new(ErrorKind::BadConfiguration, format!("{subject}: {message}"));
+fn unknown(schema: &Schema, place: OutputPlace, column: &str) -> Option<OutputProblem> {
+    let names = || schema.fields().iter().map(|field| field.name().as_str());
+    if names().any(|name| name == column) {
+        return None;
+    }
+    let key = if matches!(place, OutputPlace::Key(_)) { "key" } else { "types" };
+    let help = did_you_mean(column, names()).unwrap_or_else(|| format!("there are {}", names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")));
+    Some(OutputProblem { place, message: format!("`{key}` names the column `{column}`, which the SELECT does not give"), help })
+}
+
+fn target_type(field: &Field, declared: Option<&str>) -> Result<DataType, OutputProblem> {
     let name = field.name();
     if let Some(declared) = declared {
-        let declared = DeclaredType::parse(declared).map_err(|error| refuse(format!("type of column `{name}`: {error}")))?;
+        let refuse = |message: String, help: &str| OutputProblem { place: OutputPlace::Type(name.clone()), message, help: help.to_owned() };
+        let declared = DeclaredType::parse(declared)
+            .map_err(|error| refuse(format!("type of column `{name}`: {error}"), "write a type such as `bigint`, `decimal(18,2)`, `text`, `timestamp`"))?;
         if !can_cast_types(field.data_type(), declared.data_type()) {
-            return Err(refuse(format!("column `{name}` is {} and cannot become {}", type_name(field.data_type()), declared.as_str())));
+            return Err(refuse(
+                format!("column `{name}` is {} and cannot become {}", type_name(field.data_type()), declared.as_str()),
+                "convert it in the SQL, or take the entry out of `types`",
+            ));
         }
         return Ok(declared.data_type().clone());
     }
+    let refuse = |message: String, help: &str| OutputProblem { place: OutputPlace::Column(name.clone()), message, help: help.to_owned() };
     let plain = plain(field.data_type());
     if plain == DataType::Null {
-        return Err(refuse(format!("column `{name}` is NULL and nothing else, so it has no type")).with_help("write CAST(NULL AS …)"));
+        return Err(refuse(format!("column `{name}` is NULL and nothing else, so it has no type"), "write CAST(NULL AS …)"));
     }
     if DeclaredType::name_of(&plain).is_none() {
-        let error = refuse(format!("column `{name}` is {}, which tables do not hold", type_name(&plain)));
-        return Err(error.with_help("cast it to a type that tables hold; for the length of time between two timestamps take date_part('epoch', …)"));
+        let message = format!("column `{name}` is {}, which tables do not hold", type_name(&plain));
+        return Err(refuse(message, "cast it to a type that tables hold; for the length of time between two timestamps take date_part('epoch', …)"));
     }
     Ok(plain)
 }
@@ -195,7 +233,10 @@ mod tests {
     fn check(columns: Vec<(&str, ArrayRef)>, types: &[(&str, &str)], expected: Expect) {
         let batch = RecordBatch::try_from_iter(columns).unwrap();
         let types = types.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        let result = Output::of_table("SQL of `silver.t`", &batch.schema(), &types, &[]).and_then(|output| output.cast(&batch));
+        let result = match Output::of_table("SQL of `silver.t`", &batch.schema(), &types, &[]) {
+            Ok(output) => output.cast(&batch),
+            Err(problems) => Err(problems.into_iter().next().unwrap().into_error("SQL of `silver.t`")),
+        };
         expected.assert_eq(&match result {
             Ok(batch) => {
                 let types: Vec<String> = batch.schema().fields().iter().map(|field| format!("{} {}", field.name(), type_name(field.data_type()))).collect();
@@ -307,8 +348,8 @@ mod tests {
             vec![("n", strings(&["1"]))],
             &[("n", "numeric")],
             expect![[r#"
-            BadConfiguration: SQL of `silver.t`: type of column `n`: `numeric` is not a type
-            help: -"#]],
+                BadConfiguration: SQL of `silver.t`: type of column `n`: `numeric` is not a type
+                help: write a type such as `bigint`, `decimal(18,2)`, `text`, `timestamp`"#]],
         );
         check(
             vec![("price", strings(&["1"]))],

@@ -137,21 +137,14 @@ fn of_text(text: &str) -> PlanningProblem {
         let near = between(text, "Did you mean '", "'").map(|near| format!("did you mean `{near}`?"));
         return PlanningProblem::new(Class::UnknownFunction, format!("there is no function `{name}`")).label("no such function").help(near).function(name);
     }
-    if let Some((prefix, rest)) = text.split_once(": While expanding wildcard, column \"") {
-        let column = rest.split_once("\" must").map_or(rest, |(column, _)| column);
-        let message = format!(
-            "`{column}` must stand in GROUP BY or inside an aggregate function ({})",
-            if prefix.contains("ORDER BY") {
-                "ORDER BY"
-            } else if prefix.contains("HAVING") {
-                "HAVING"
-            } else {
-                "SELECT"
-            }
-        );
-        return PlanningProblem::new(Class::NotGrouped, message)
-            .label("not grouped")
-            .help(Some(format!("add `{column}` to GROUP BY, or take `min({column})`, `max({column})`, `first_value({column} ORDER BY …)`")));
+    if let Some((_, rest)) = text.split_once(": While expanding wildcard, column \"") {
+        let column = unqualified(rest.split_once("\" must").map_or(rest, |(column, _)| column));
+        let help = format!("add `{column}` to GROUP BY, or take `min({column})`, `max({column})`, `first_value({column} ORDER BY …)`");
+        return PlanningProblem::new(Class::NotGrouped, format!("`{column}` must stand in GROUP BY or inside an aggregate function")).label("not grouped").help(Some(help));
+    }
+    if let Some((condition, given)) = between(text, "non-boolean predicate '", "' returning ").zip(text.rsplit_once("' returning ").map(|(_, given)| given)) {
+        let message = format!("the condition `{}` is {}, not true or false", unqualified(condition), sql_type(given));
+        return PlanningProblem::new(Class::TypeMismatch, message).help(Some("compare it with something, such as `amount > 0`".to_owned()));
     }
     if let Some((left, right)) = between(text, "Cannot coerce arithmetic expression ", " to valid types").and_then(split_operator) {
         return PlanningProblem::new(Class::TypeMismatch, format!("{} and {} cannot be combined", sql_type(left.0), sql_type(right)))
@@ -190,6 +183,12 @@ fn of_text(text: &str) -> PlanningProblem {
         message = message.chars().take(1).flat_map(char::to_lowercase).chain(message.chars().skip(1)).collect();
     }
     PlanningProblem::new(class, message)
+}
+
+/// `silver.trades.id` as `id`; expressions stay as they are.
+fn unqualified(column: &str) -> &str {
+    let is_name = column.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
+    if is_name { column.rsplit('.').next().unwrap_or(column) } else { column }
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {

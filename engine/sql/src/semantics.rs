@@ -10,7 +10,7 @@ use expect_test::{Expect, expect};
 use futures::StreamExt;
 use indexmap::IndexMap;
 use karat_plugin_api::{ConnectorError, ErrorKind};
-use karat_spec::model::{Check, Dedup, KeepRow, TableName};
+use karat_spec::model::{Check, TableName};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ fn extremes() -> SqlInput {
 
 async fn rows(engine: &SqlEngine, sql: &str, types: &[(&str, &str)]) -> Result<Vec<RecordBatch>, ConnectorError> {
     let types: IndexMap<String, String> = types.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-    let request = TransformRequest { table: TableName::parse("gold.t").unwrap(), sql: sql.to_owned(), inputs: vec![trades(), extremes()], types, key: Vec::new(), dedup: None };
+    let request = TransformRequest { table: TableName::parse("gold.t").unwrap(), sql: sql.to_owned(), inputs: vec![trades(), extremes()], types, key: Vec::new() };
     let mut transform = engine.transform(request).await?;
     let mut batches = Vec::new();
     while let Some(batch) = transform.stream.next().await {
@@ -150,9 +150,13 @@ async fn a_total_that_does_not_fit_is_an_error() {
             help: compute in a wider type: CAST(… AS DECIMAL(38, 0))"#]],
     )
     .await;
-    check("SELECT word, sum(big) OVER (ORDER BY word) AS total FROM bronze.extremes", expect![[r#"
+    check(
+        "SELECT word, sum(big) OVER (ORDER BY word) AS total FROM bronze.extremes",
+        expect![[r#"
         BadData: SQL of `gold.t`: the total of `sum(bronze.extremes.big) ORDER BY [bronze.extremes.word ASC…` does not fit bigint
-        help: compute in a wider type: CAST(… AS DECIMAL(38, 0))"#]]).await;
+        help: compute in a wider type: CAST(… AS DECIMAL(38, 0))"#]],
+    )
+    .await;
     check(
         "SELECT sum(big) AS a, sum(DISTINCT low) AS b FROM bronze.extremes",
         expect![[r#"
@@ -375,12 +379,20 @@ async fn a_failed_cast_is_an_error_without_the_value() {
 
 #[tokio::test]
 async fn planning_errors_are_short_and_say_how_to_mend() {
-    check("SELECT price FROM silver.trades", expect![[r#"
+    check(
+        "SELECT price FROM silver.trades",
+        expect![[r#"
         SchemaMismatch: SQL of `gold.t`: there is no column `price` (line 1, column 8)
-        help: write `"Price"`: names without double quotes are read as lower case"#]]).await;
-    check("SELECT symbl FROM silver.trades", expect![[r#"
+        help: write `"Price"`: names without double quotes are read as lower case"#]],
+    )
+    .await;
+    check(
+        "SELECT symbl FROM silver.trades",
+        expect![[r#"
         SchemaMismatch: SQL of `gold.t`: there is no column `symbl` (line 1, column 8)
-        help: did you mean `symbol`?"#]]).await;
+        help: did you mean `symbol`?"#]],
+    )
+    .await;
     check(
         "SELECT id FROM silver.tradez",
         expect![[r#"
@@ -395,9 +407,13 @@ async fn planning_errors_are_short_and_say_how_to_mend() {
             help: did you mean `sum`?"#]],
     )
     .await;
-    check("SELECT id, count(*) AS n FROM silver.trades", expect![[r#"
-        BadConfiguration: SQL of `gold.t`: `silver.trades.id` must stand in GROUP BY or inside an aggregate function (SELECT) (line 1, column 8)
-        help: add `silver.trades.id` to GROUP BY, or take `min(silver.trades.id)`, `max(silver.trades.id)`, `first_value(silver.trades.id ORDER BY …)`"#]]).await;
+    check(
+        "SELECT id, count(*) AS n FROM silver.trades",
+        expect![[r#"
+            BadConfiguration: SQL of `gold.t`: `id` must stand in GROUP BY or inside an aggregate function (line 1, column 8)
+            help: add `id` to GROUP BY, or take `min(id)`, `max(id)`, `first_value(id ORDER BY …)`"#]],
+    )
+    .await;
     check(
         "SELECT a.id, b.id FROM silver.trades a JOIN silver.trades b ON a.id = b.id",
         expect![[r#"
@@ -459,7 +475,12 @@ async fn files_cannot_be_read_or_written_from_sql() {
 async fn a_query_may_describe_and_show() {
     let folder = tempfile::tempdir().unwrap();
     let mut text = String::new();
-    for sql in ["DESCRIBE silver.trades", "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema <> 'information_schema' ORDER BY 1, 2", "SELECT count(*), count(*) FILTER (WHERE id > 1) FROM silver.trades", "SHOW COLUMNS FROM bronze.extremes"] {
+    for sql in [
+        "DESCRIBE silver.trades",
+        "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema <> 'information_schema' ORDER BY 1, 2",
+        "SELECT count(*), count(*) FILTER (WHERE id > 1) FROM silver.trades",
+        "SHOW COLUMNS FROM bronze.extremes",
+    ] {
         let mut query = engine(folder.path(), 64 * MIB).query(sql, vec![trades(), extremes()]).await.unwrap();
         while let Some(batch) = query.stream.next().await {
             text.push_str(&pretty_format_batches(&[batch.unwrap()]).unwrap().to_string());
@@ -477,19 +498,12 @@ async fn a_query_may_describe_and_show() {
         | at          | Timestamp(µs)     | YES         |
         | od"d        | Int64             | YES         |
         +-------------+-------------------+-------------+
-        +---------------+--------------------+-------------+------------+
-        | table_catalog | table_schema       | table_name  | table_type |
-        +---------------+--------------------+-------------+------------+
-        | karat         | bronze             | extremes    | BASE TABLE |
-        | karat         | silver             | trades      | BASE TABLE |
-        | karat         | information_schema | tables      | VIEW       |
-        | karat         | information_schema | views       | VIEW       |
-        | karat         | information_schema | columns     | VIEW       |
-        | karat         | information_schema | df_settings | VIEW       |
-        | karat         | information_schema | schemata    | VIEW       |
-        | karat         | information_schema | routines    | VIEW       |
-        | karat         | information_schema | parameters  | VIEW       |
-        +---------------+--------------------+-------------+------------+
+        +--------------+------------+
+        | table_schema | table_name |
+        +--------------+------------+
+        | bronze       | extremes   |
+        | silver       | trades     |
+        +--------------+------------+
         +----------+-----------------------------------------------------+
         | count(*) | count(*) FILTER (WHERE silver.trades.id > Int64(1)) |
         +----------+-----------------------------------------------------+
@@ -646,54 +660,23 @@ async fn a_check_that_does_not_fit_is_an_error() {
         SchemaMismatch: check `c` of `silver.trades`: there is no column `price` (line 1, column 1) | write `"Price"`: names without double quotes are read as lower case
         BadConfiguration: check `c` of `silver.trades`: syntax error: expected an expression, found the end of the SQL | -
         BadConfiguration: check `c` of `silver.trades`: column `symbol` is text, not a date or a timestamp | -
-        Unsupported: `relationship` checks are not run by this build | take the check out, or write it as a table whose `row_count` must be 0"#]].assert_eq(&lines.join("\n"));
+        Unsupported: `relationship` checks are not run by this build | take the check out, or write it as a table whose `row_count` must be 0"#]]
+    .assert_eq(&lines.join("\n"));
 }
 
 #[tokio::test]
-async fn dedup_keeps_one_row_per_key() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut text = String::new();
-    for (keep, order_by) in [(None, "id"), (Some(KeepRow::First), "id"), (None, "Price"), (None, "idd")] {
-        let request = TransformRequest {
-            table: TableName::parse("gold.t").unwrap(),
-            sql: "SELECT symbol, id, \"Price\" FROM silver.trades".to_owned(),
-            inputs: vec![trades()],
-            types: IndexMap::new(),
-            key: vec!["symbol".to_owned()],
-            dedup: Some(Dedup { keep, order_by: vec![order_by.to_owned()] }),
-        };
-        let result = match engine(folder.path(), 64 * MIB).transform(request).await {
-            Ok(transform) => transform.stream.collect::<Vec<_>>().await.into_iter().collect(),
-            Err(error) => Err(error),
-        };
-        let mut lines: Vec<String> = show(result).lines().map(str::to_owned).collect();
-        lines.sort();
-        text.push_str(&lines.join("\n"));
-        text.push('\n');
-    }
-    expect![[r#"
-        +--------+----+-------+
-        +--------+----+-------+
-        +--------+----+-------+
-        |        |    |       |
-        | BTC    | 3  | -2.0  |
-        | ETH    | 2  | 0.0   |
-        | symbol | id | Price |
-        +--------+----+-------+
-        +--------+----+-------+
-        +--------+----+-------+
-        |        |    |       |
-        | BTC    | 1  | 1.5   |
-        | ETH    | 2  | 0.0   |
-        | symbol | id | Price |
-        +--------+----+-------+
-        +--------+----+-------+
-        +--------+----+-------+
-        |        |    |       |
-        | BTC    | 1  | 1.5   |
-        | ETH    | 2  | 0.0   |
-        | symbol | id | Price |
-        BadConfiguration: SQL of `gold.t`: `dedup` needs the column `idd`, which the SELECT does not give
-        help: did you mean `id`?
-    "#]].assert_eq(&text);
+async fn qualify_keeps_one_row_per_key() {
+    let sql = "SELECT * FROM (\nSELECT symbol, id FROM silver.trades\n) AS d QUALIFY row_number() OVER (PARTITION BY \"symbol\" ORDER BY \"id\" DESC NULLS LAST) = 1 ORDER BY id";
+    check(
+        sql,
+        expect![[r#"
+        +--------+----+
+        | symbol | id |
+        +--------+----+
+        | ETH    | 2  |
+        | BTC    | 3  |
+        |        |    |
+        +--------+----+"#]],
+    )
+    .await;
 }

@@ -72,7 +72,15 @@ pub(crate) fn config(effort: Effort, surroundings: Surroundings) -> SessionConfi
     config
 }
 
-/// A session without tables, whose `now()` is `now`.
+/// A session that runs queries: [`bare`], with checked integers.
+pub(crate) fn running(config: SessionConfig, runtime: Arc<RuntimeEnv>, catalogs: Arc<dyn CatalogProviderList>, now: DateTime<Utc>) -> SessionState {
+    let mut state = bare(config, runtime, catalogs, now);
+    state.add_analyzer_rule(Arc::new(CheckIntegers));
+    state.add_analyzer_rule(Arc::new(KnownFilters));
+    state
+}
+
+/// A session that plans only, whose `now()` is `now`.
 pub(crate) fn bare(config: SessionConfig, runtime: Arc<RuntimeEnv>, catalogs: Arc<dyn CatalogProviderList>, now: DateTime<Utc>) -> SessionState {
     let mut properties = ExecutionProps::new();
     properties.mark_start_execution(Arc::clone(config.options()));
@@ -82,8 +90,6 @@ pub(crate) fn bare(config: SessionConfig, runtime: Arc<RuntimeEnv>, catalogs: Ar
         .with_catalog_list(catalogs)
         .with_default_features()
         .with_execution_props(properties.with_query_execution_start_time(now))
-        .with_analyzer_rule(Arc::new(CheckIntegers))
-        .with_analyzer_rule(Arc::new(KnownFilters))
         .build();
     checked_sum::register(&mut state);
     state

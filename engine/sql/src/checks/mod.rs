@@ -1,6 +1,6 @@
 //! Data-quality checks of one table: all simple ones in one pass, one grouped query for each `unique`.
 
-mod plan;
+pub(crate) mod plan;
 mod verdict;
 
 use crate::engine::{SqlEngine, SqlInput};

@@ -154,12 +154,8 @@ impl Columns<'_> {
     fn condition(&self, key: &str, sql: &str) -> Result<Expr, ConnectorError> {
         let parsed = statement::parse_expression(sql).map_err(|problem| problem.into_error(self.subject))?;
         let expr = self.state.create_logical_expr_from_sql_expr(parsed, self.schema).map_err(|error| sql_error(self.subject, error))?;
-        if expr.exists(|part| Ok(matches!(part, Expr::AggregateFunction(_) | Expr::WindowFunction(_)))).map_err(|error| sql_error(self.subject, error))? {
-            return Err(self.refuse(format!("`{key}` looks at one row at a time: it cannot hold an aggregate or a window")));
-        }
-        let data_type = expr.get_type(self.schema).map_err(|error| sql_error(self.subject, error))?;
-        if !matches!(data_type, DataType::Boolean | DataType::Null) {
-            return Err(self.refuse(format!("`{key}` is {}, not true or false", type_name(&data_type))));
+        if let Some(fault) = no_condition(&expr, self.schema).map_err(|error| sql_error(self.subject, error))? {
+            return Err(self.refuse(format!("`{key}` {fault}")));
         }
         Ok(expr)
     }
@@ -169,20 +165,33 @@ impl Columns<'_> {
         let data_type = expr.get_type(self.schema).map_err(|error| sql_error(self.subject, error))?;
         let mut literals = Vec::with_capacity(values.len());
         for value in values {
-            let text = match value {
-                serde_json::Value::String(text) => text.clone(),
-                serde_json::Value::Number(_) | serde_json::Value::Bool(_) => value.to_string(),
-                serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => {
-                    return Err(self.refuse("`values` holds something that is no text, number or boolean".to_owned()));
-                }
-            };
+            let text = value_text(value).ok_or_else(|| self.refuse("`values` holds something that is no text, number or boolean".to_owned()))?;
             literals.push(literal(&text, &data_type).ok_or_else(|| self.refuse(format!("`{text}` is no {}, as column `{column}` is", type_name(&data_type))))?);
         }
         Ok(expr.in_list(literals, false).is_not_true())
     }
 }
 
-fn literal(text: &str, data_type: &DataType) -> Option<Expr> {
+/// Why an expression cannot judge one row; `None` when it can.
+pub(crate) fn no_condition(expr: &Expr, schema: &DFSchema) -> Result<Option<String>, DataFusionError> {
+    if expr.exists(|part| Ok(matches!(part, Expr::AggregateFunction(_) | Expr::WindowFunction(_))))? {
+        return Ok(Some("looks at one row at a time: it cannot hold an aggregate or a window".to_owned()));
+    }
+    let data_type = expr.get_type(schema)?;
+    Ok((!matches!(data_type, DataType::Boolean | DataType::Null)).then(|| format!("is {}, not true or false", type_name(&data_type))))
+}
+
+/// A value of `accepted_values` as text; `None` when it is no text, number or boolean.
+pub(crate) fn value_text(value: &serde_json::Value) -> Option<String> {
+    match value {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Number(_) | serde_json::Value::Bool(_) => Some(value.to_string()),
+        serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => None,
+    }
+}
+
+/// A text as a value of a column's type; `None` when it is none.
+pub(crate) fn literal(text: &str, data_type: &DataType) -> Option<Expr> {
     let array: ArrayRef = Arc::new(StringArray::from(vec![text]));
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     let value = cast_with_options(&array, data_type, &strict).ok()?;
