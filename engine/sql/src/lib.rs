@@ -10,11 +10,8 @@ mod checks;
 mod engine;
 mod error;
 mod execute;
-<<<<<<< HEAD
 mod known_filter;
-=======
 mod offline;
->>>>>>> sql
 mod output;
 mod planning;
 mod session;
