@@ -62,6 +62,7 @@ fn exit_of(kind: ErrorKind) -> Exit {
         | ErrorKind::OutOfMemory
         | ErrorKind::BadConfiguration
         | ErrorKind::Unsupported
+        | ErrorKind::CheckFailed
         | ErrorKind::UnknownOutcome
         | ErrorKind::Bug => Exit::Failed,
     }

@@ -5,11 +5,14 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::project::{self, Project};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use karat_diagnostics::{Diagnostic, FileId, Severity, Span, Summary};
 use karat_graph::{CheckedGraph, TableGraph, TableIndex};
-use karat_plan::Schemas;
+use karat_plan::{RunPlan, StageWork};
+use karat_spec::model::TableName;
 use karat_spec::{Environment, ProjectSpec, SourceSet, TableSpec};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A project with everything that can be said of it without a database.
 pub(crate) struct Examined {
@@ -59,7 +62,7 @@ fn one(project: &Project, environment: &Environment, context: &Context) -> Resul
     let (graph, more) = karat_graph::build(&spec);
     findings.extend(more);
     findings.extend(karat_lint::run(&spec, &graph, &context.catalog));
-    findings.extend(karat_sql::check_project(&spec, &graph, &Schemas::new()));
+    findings.extend(karat_sql::check_project(&spec, &graph, &BTreeMap::new()));
     let names: BTreeSet<String> = project.chosen.iter().map(|path| project::shown(path, &context.folder)).collect();
     let chosen = sources.map.iter().filter(|(_, file)| names.contains(file.path())).map(|(id, _)| id).collect();
     Ok(Examined { sources, spec, graph, findings, chosen })
@@ -94,9 +97,10 @@ impl Examined {
         CheckedGraph::try_from_parts(self.spec.clone(), self.graph.clone(), &relevant).map_err(|_| relevant)
     }
 
-    /// What SQL gets wrong now that these schemas are known: findings about these tables that were not there before.
-    pub(crate) fn typed_findings(&self, schemas: &Schemas, tables: &BTreeSet<TableIndex>) -> Vec<Diagnostic> {
-        let found = karat_sql::check_project(&self.spec, &self.graph, schemas);
+    /// What SQL gets wrong now that the columns of the sources are known: findings about these tables that were not there before.
+    pub(crate) fn typed_findings(&self, plan: &RunPlan, tables: &BTreeSet<TableIndex>) -> Vec<Diagnostic> {
+        let schemas: BTreeMap<TableName, SchemaRef> = plan.tables.values().filter_map(|table| read_columns(table.work.as_ref()?)).collect();
+        let found = karat_sql::check_project(&self.spec, &self.graph, &schemas);
         let is_about = |finding: &Diagnostic| finding.primary.as_ref().and_then(|label| self.owner(label.span)).is_none_or(|owner| tables.contains(&owner));
         found.into_iter().filter(|finding| is_about(finding) && !self.findings.contains(finding)).collect()
     }
@@ -141,4 +145,11 @@ impl Examined {
         };
         self.spec.tables.iter().position(holds).map(TableIndex::new)
     }
+}
+
+/// The columns that a copy reads, where they are known.
+fn read_columns(work: &StageWork) -> Option<(TableName, SchemaRef)> {
+    let StageWork::Copy(copy) = work else { return None };
+    let fields: Vec<Field> = copy.columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), column.nullable)).collect();
+    (!fields.is_empty()).then(|| (copy.table.clone(), Arc::new(Schema::new(fields)) as SchemaRef))
 }

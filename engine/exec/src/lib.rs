@@ -27,7 +27,7 @@ pub use discover::discover;
 pub use event::{Event, Observer};
 pub use failpoints::{FAILPOINTS, Failpoint, FailpointSyntax, Failpoints};
 pub use rebuild::{RebuildReport, RebuiltTable, rebuild};
-pub use report::{CheckReport, ErrorReport, RunReport, RunStatus, TableReport, TableStatus};
+pub use report::{CheckReport, ErrorReport, RunReport, RunStatus, TableReport, TableStatus, json_schema};
 pub use retry::RetryPolicy;
 pub use run::run;
 pub use services::{Clock, Connections, Home, RunOptions, Services, SystemClock};

@@ -291,3 +291,9 @@ pub(crate) fn state_error(error: StateError) -> ConnectorError {
         None => mapped,
     }
 }
+
+/// The JSON Schema (2020-12) of [`RunReport`]: the content of `schemas/report.schema.json`.
+#[must_use]
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(RunReport).to_value()
+}

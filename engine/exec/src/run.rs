@@ -83,7 +83,7 @@ async fn under_lease(plan: RunPlan, services: &Services, cancel: CancellationTok
     let stop = cancel.child_token();
     let pinned = match Pins::of(services, outside_inputs(&plan).iter()).await {
         Ok(pins) => {
-            let context = RunContext { services: services.clone(), lease: Arc::clone(&lease), snapshot, pins, cancel: stop };
+            let context = RunContext { services: services.clone(), lease: Arc::clone(&lease), snapshot, pins, cancel: stop, full_refresh: plan.full_refresh };
             run_tables(plan.tables, Arc::new(context), &cancel, &mut report.tables).await;
             Ok(())
         }

@@ -35,8 +35,6 @@ pub struct RunOptions {
     pub jobs: usize,
     /// Memory that batches and open writers of all stages together may hold, about, in bytes; SQL has its own pool.
     pub memory_limit_bytes: u64,
-    /// Loads every table of the plan from the beginning, as a new generation that replaces the old one in one commit.
-    pub full_refresh: bool,
     /// Stops at the first failed table instead of going on with independent ones.
     pub fail_fast: bool,
     /// How often and how fast a stage is tried again after a transient error.
@@ -47,7 +45,7 @@ pub struct RunOptions {
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { jobs: 2, memory_limit_bytes: 256 << 20, full_refresh: false, fail_fast: false, retry: RetryPolicy::default(), failpoints: Failpoints::default() }
+        Self { jobs: 2, memory_limit_bytes: 256 << 20, fail_fast: false, retry: RetryPolicy::default(), failpoints: Failpoints::default() }
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct RunContext {
     pub(crate) snapshot: StateSnapshot,
     pub(crate) pins: Pins,
     pub(crate) cancel: CancellationToken,
+    /// Every table starts anew, as a generation that replaces the old one in one commit.
+    pub(crate) full_refresh: bool,
 }
 
 impl RunContext {
@@ -203,7 +205,7 @@ impl Stage {
 
     /// True when the user asked for a fresh start, and it has not been made yet in this run.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.run.services.options.full_refresh && self.report.commits == 0
+        self.run.full_refresh && self.report.commits == 0
     }
 
     pub(crate) fn event(&self, event: Event) {

@@ -30,7 +30,8 @@ pub(crate) async fn transform(stage: &mut Stage, work: &TransformWork) -> Result
     }
     let cancel = stage.run.cancel.clone();
     let (inputs, input_rows) = or_cancelled(&cancel, open_inputs(stage, &versions)).await?;
-    let request = TransformRequest { table: work.table.clone(), sql: work.sql.as_str().to_owned(), inputs, types: work.types.clone(), key: work.key.clone() };
+    let request =
+        TransformRequest { table: work.table.clone(), sql: work.sql.as_str().to_owned(), inputs, types: work.types.clone(), key: work.key.clone(), dedup: work.dedup.clone() };
     let select = or_cancelled(&cancel, stage.run.services.sql.transform(request)).await?;
     stage.pass(READ_OPENED)?;
     let reach = if is_fresh { Reach::Restart } else { Reach::Rewrite };

@@ -10,5 +10,5 @@ mod memory_table;
 mod tables;
 
 pub use log::{ColumnStats, CommitLog, CommitOutcome, DataFile, TableChange, TableSnapshot};
-pub use memory_table::memory_table;
+pub use memory_table::{Scannable, memory_table};
 pub use tables::{LakePlugin, LakeTable, LakeTables};

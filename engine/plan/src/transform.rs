@@ -7,7 +7,7 @@ use karat_diagnostics::Diagnostic;
 use karat_graph::{ReferenceKind, TableIndex};
 use karat_plugin_api::Position;
 use karat_spec::SqlText;
-use karat_spec::model::{Dedup, KeepRow, SchemaChanges, SqlTable, TableName};
+use karat_spec::model::{SchemaChanges, SqlTable, TableName};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
 
@@ -63,10 +63,8 @@ fn work(input: &PlanInput<'_>, table: &karat_spec::TableSpec, sql: &SqlTable, in
     let mut work = TransformWork {
         table: table.name.clone(),
         pipeline: table.pipeline,
-        sql: match &sql.dedup {
-            Some(dedup) if !key.is_empty() => deduplicated(&written, &key, dedup),
-            _ => written,
-        },
+        sql: written,
+        dedup: sql.dedup.clone(),
         inputs,
         types: sql.types.clone().unwrap_or_default(),
         key,
@@ -80,18 +78,6 @@ fn work(input: &PlanInput<'_>, table: &karat_spec::TableSpec, sql: &SqlTable, in
     };
     work.code = code(&work, &ends::target(input, table, &work.to_connection).table);
     work
-}
-
-/// The SELECT with one row per key: the first in the order that `dedup` names. NULLs never win.
-fn deduplicated(sql: &SqlText, key: &[String], dedup: &Dedup) -> SqlText {
-    let quote = |column: &String| format!("\"{}\"", column.replace('"', "\"\""));
-    let direction = match dedup.keep.unwrap_or(KeepRow::Last) {
-        KeepRow::Last => "DESC NULLS LAST",
-        KeepRow::First => "ASC NULLS LAST",
-    };
-    let key = key.iter().map(quote).collect::<Vec<_>>().join(", ");
-    let order = dedup.order_by.iter().map(|column| format!("{} {direction}", quote(column))).collect::<Vec<_>>().join(", ");
-    sql.wrapped("SELECT * FROM (\n", &format!("\n) AS deduplicated QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"))
 }
 
 fn predicate(input: &PlanInput<'_>, work: &TransformWork, table: &karat_spec::TableSpec) -> String {
@@ -121,6 +107,8 @@ fn code(work: &TransformWork, target: &str) -> String {
     }
     part("key");
     work.key.iter().for_each(|column| part(column));
+    part("dedup");
+    part(&format!("{:?}", work.dedup));
     part("checks");
     for check in &work.checks {
         part(&check.name);

@@ -44,7 +44,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Unreachable,
         Self::Busy,
         Self::NotFound,
@@ -58,6 +58,7 @@ impl ErrorKind {
         Self::Conflict,
         Self::Refused,
         Self::Corrupt,
+        Self::CheckFailed,
         Self::UnknownOutcome,
         Self::Cancelled,
         Self::Bug,

@@ -6,7 +6,7 @@ use crate::reader::{Reader, record};
 use crate::shape::{Dynamic, Walk, any_value, is_misspelt};
 use crate::template::Scope;
 use crate::yaml::{Content, Entry, Node, load};
-use crate::{codes, connection, pipeline};
+use crate::{SpanIndex, codes, connection, pipeline};
 use karat_diagnostics::{Diagnostic, Edit, FileId, Fix, Span};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -37,28 +37,37 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec) -> Shared {
     let header: Vec<Entry> = map.entries.iter().filter(|entry| !matches!(&*entry.key.text, "vars" | "defaults" | "connections")).cloned().collect();
     let header: Vec<Entry> = header.iter().map(|entry| reader.render_entry(entry, &scope)).collect();
     let mut walk = Walk::new("the project file", root.span, Dynamic::Rendered, &mut reader.findings);
-    let values = walk.record(&root, &header, known, &["version", "vars", "defaults", "connections"]).unwrap_or_default();
+    let values = walk.record(&root, &header, known, &["version", "vars", "defaults", "connections"]);
     spec.spans = walk.spans;
     pipeline::index_names(&mut spec.spans, map);
-    apply(spec, values);
+    if let Some(Value::Object(values)) = values {
+        let spans = spec.spans.clone();
+        apply(&mut reader.findings, &spans, spec, values);
+    }
     spec.connections = connection::read(reader, map.get("connections"), &scope);
     Shared { vars, defaults: defaults(reader, map.get("defaults")) }
 }
 
-fn apply(spec: &mut ProjectSpec, values: Value) {
-    let Value::Object(mut values) = values else { return };
+fn apply(findings: &mut Vec<Diagnostic>, spans: &SpanIndex, spec: &mut ProjectSpec, mut values: Map<String, Value>) {
     if let Some(name) = values.get("name").and_then(Value::as_str) {
         name.clone_into(&mut spec.name);
     }
-    spec.state = take::<StateSettings>(&mut values, "state").unwrap_or_default();
-    spec.lint = take::<LintSettings>(&mut values, "lint").unwrap_or_default();
-    spec.memory_limit = take(&mut values, "memory_limit");
-    spec.jobs = take(&mut values, "jobs");
+    spec.state = take::<StateSettings>(findings, spans, &mut values, "state").unwrap_or_default();
+    spec.lint = take::<LintSettings>(findings, spans, &mut values, "lint").unwrap_or_default();
+    spec.memory_limit = take(findings, spans, &mut values, "memory_limit");
+    spec.jobs = take(findings, spans, &mut values, "jobs");
 }
 
-/// One key of a value that was checked against the shape of `T`.
-pub(crate) fn take<T: DeserializeOwned>(values: &mut Map<String, Value>, key: &str) -> Option<T> {
-    values.remove(key).and_then(|value| serde_json::from_value(value).ok())
+/// One key of a value that was checked against the shape of `T`; that serde refuses it would be a bug of the shape, and is reported as such.
+pub(crate) fn take<T: DeserializeOwned>(findings: &mut Vec<Diagnostic>, spans: &SpanIndex, values: &mut Map<String, Value>, key: &str) -> Option<T> {
+    let value = values.remove(key)?;
+    match serde_json::from_value(value) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            findings.push(Diagnostic::error(codes::WRONG_TYPE, format!("`{key}` cannot be read: {error}"), spans.value(&format!("/{key}"))));
+            None
+        }
+    }
 }
 
 /// The root mapping of a file; findings say why there is none.

@@ -269,11 +269,10 @@ fn inline_sql(reader: &mut Reader<'_>, written: &Map, entry: &Entry, full_scope:
     }
     let text = sql_text(&reader.sources.map, &entry.value, scalar);
     let mut sql = Sql { text: Some(text), full: None, unresolved: scalar.is_unresolved(), broken: false };
-    if scalar.rendered.is_some() && scalar.text.contains("is_incremental") {
-        if let Some(again) = written.get("sql") {
-            let node = reader.render(&again.value, &full_scope());
-            sql.full = node.scalar().map(|scalar| sql_text(&reader.sources.map, &node, scalar));
-        }
+    let again = written.get("sql").filter(|_| scalar.rendered.is_some() && scalar.text.contains("is_incremental"));
+    if let Some(again) = again {
+        let node = reader.render(&again.value, &full_scope());
+        sql.full = node.scalar().map(|scalar| sql_text(&reader.sources.map, &node, scalar));
     }
     sql
 }

@@ -224,7 +224,7 @@ fn offline_a_variable_need_not_be_set() {
 fn a_missing_variable_is_a_finding_that_shows_no_other_value() {
     let texts = [(
         "p.yaml",
-        "version: 1\nconnections:\n  db: { type: postgrs, url: \"${A}${B}\" }\n  dc: { type: postgres, url: \"${A}\", port: \"${A}\", sslmode: \"${A}\", \"${A}\": 1 }\nbronze:\n  t: { from: { connection: db, table: t }, chunk: { rows: \"${A}\", bytes: \"${A}\" }, cdc: { strategy: \"${A}\" }, load: \"${A}\", key: [\"${B}\"] }\n",
+        "version: 1\nname: \"${A} \"\nschedule: { cron: \"${A}\", timezone: \"${A}\" }\ntags: [\"${A}!\"]\nvars: { v: \"${A}\" }\nsilver:\n  \"s-{{ vars.v }}\": { sql: SELECT 1 }\n  t: { sql_file: \"{{ vars.v }}\", key: \"{{ vars.v }}\" }\nconnections:\n  db: { type: postgrs, url: \"${A}${B}\" }\n  dc: { type: postgres, url: \"${A}\", port: \"${A}\", sslmode: \"${A}\", \"${A}\": 1 }\nbronze:\n  t: { from: { connection: db, table: t }, chunk: { rows: \"${A}\", bytes: \"${A}\" }, cdc: { strategy: \"${A}\" }, load: \"${A}\", key: [\"${B}\"] }\n",
     )];
     let (_, _, findings) = parse_with(&texts, &variables(&[("A", "geheim")]));
     let shown = format!("{findings:?}");

@@ -72,7 +72,7 @@ pub(crate) fn config(effort: Effort, surroundings: Surroundings) -> SessionConfi
     config
 }
 
-/// A session that runs queries: [`bare`], with checked integers.
+/// A session that runs queries: [`bare`], with the rules that mend what DataFusion computes wrongly.
 pub(crate) fn running(config: SessionConfig, runtime: Arc<RuntimeEnv>, catalogs: Arc<dyn CatalogProviderList>, now: DateTime<Utc>) -> SessionState {
     let mut state = bare(config, runtime, catalogs, now);
     state.add_analyzer_rule(Arc::new(CheckIntegers));

@@ -25,6 +25,9 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy)]
 pub struct Sqlite;
 
+/// The one value of it.
+pub static SQLITE: Sqlite = Sqlite;
+
 impl Connector for Sqlite {
     type Config = SqliteConfig;
 

@@ -69,7 +69,7 @@ fn one(project: &Examined, arguments: &Arguments, context: &Context) -> Result<E
     let input = PlanInput { checked: &checked, catalog: &context.catalog, schemas: &seen.schemas, targets: &seen.targets, state: &seen.state, options: &options };
     let (plan, mut findings) = karat_plan::build(&input);
     if !arguments.offline {
-        findings.extend(project.typed_findings(&seen.schemas, &tables));
+        findings.extend(project.typed_findings(&plan, &tables));
     }
     print(&plan, arguments.format, context)?;
     for (table, error) in &seen.failed {

@@ -77,7 +77,7 @@ fn one(project: &Examined, arguments: &Arguments, context: &Context) -> Result<E
     let options = PlanOptions { selection: Some(tables.clone()), offline: false, full_refresh: arguments.full_refresh };
     let input = PlanInput { checked: &checked, catalog: &context.catalog, schemas: &seen.schemas, targets: &seen.targets, state: &seen.state, options: &options };
     let (plan, mut findings) = karat_plan::build(&input);
-    findings.extend(project.typed_findings(&seen.schemas, &tables));
+    findings.extend(project.typed_findings(&plan, &tables));
     if Summary::of(&findings).errors > 0 {
         return project.refuse(&findings, arguments.format == TextOrJson::Text, context);
     }
@@ -108,14 +108,7 @@ async fn carry_out(
         clock: Arc::new(SystemClock),
         observer: progress::observer(&context.printer, &plan),
         owner: machine::owner()?,
-        options: RunOptions {
-            jobs,
-            memory_limit_bytes: memory - memory / SQL_SHARE,
-            full_refresh: arguments.full_refresh,
-            fail_fast: arguments.fail_fast,
-            failpoints: failpoints()?,
-            ..RunOptions::default()
-        },
+        options: RunOptions { jobs, memory_limit_bytes: memory - memory / SQL_SHARE, fail_fast: arguments.fail_fast, failpoints: failpoints()?, ..RunOptions::default() },
     };
     let report = karat_exec::run(plan, services, signals.cancel.clone()).await;
     Ok((report, signals.heard()))

@@ -35,7 +35,8 @@ bronze:
 };
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
-    let Some(bronze) = table.bronze() else { return Vec::new() };
+    // What waits for the environment may name any column.
+    let Some(bronze) = table.bronze().filter(|_| !table.table.unresolved) else { return Vec::new() };
     let declared = bronze.types.as_ref().filter(|types| table.has_only_declared_types() && !types.is_empty());
     let fate = |column: &str| -> Option<&'static str> {
         if bronze.exclude.as_ref().is_some_and(|exclude| exclude.iter().any(|other| other == column)) {

@@ -93,6 +93,11 @@ impl Batcher {
         })
     }
 
+    /// Changes what messages name, when rows come from another object now.
+    pub fn set_label(&mut self, label: String) {
+        self.label = label;
+    }
+
     /// Columns of all batches.
     #[must_use]
     pub fn schema(&self) -> &SchemaRef {

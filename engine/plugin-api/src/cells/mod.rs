@@ -34,6 +34,10 @@ pub enum Mismatch {
     HasOffset,
     /// It is not UTF-8.
     NotUtf8,
+    /// It is empty, and empty does not mean NULL.
+    Empty,
+    /// It is an object or a list.
+    Nested,
 }
 
 /// In which form a source stores a value.
@@ -71,6 +75,8 @@ impl fmt::Display for Mismatch {
             Self::TooManyDigits => out.write_str("the value has more digits after the point than the type keeps"),
             Self::HasOffset => out.write_str("the value has an offset from UTC, which the type would lose"),
             Self::NotUtf8 => out.write_str("the text is not UTF-8"),
+            Self::Empty => out.write_str("the value is empty"),
+            Self::Nested => out.write_str("the value is an object or a list"),
         }
     }
 }
@@ -175,6 +181,12 @@ impl Cells {
             _ => return None,
         };
         Some(Self { builder, scratch: String::new(), data_type: data_type.clone(), capacity: rows })
+    }
+
+    /// True for columns that take any text.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        matches!(self.builder, Builder::Text(_))
     }
 
     /// How many values.

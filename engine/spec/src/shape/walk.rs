@@ -121,11 +121,10 @@ impl<'a> Walk<'a> {
             self.findings.push(Diagnostic::error(codes::EMPTY_VALUE, format!("{} is empty", self.here()), node.span).with_help("write a value, or remove the key"));
             return None;
         }
-        if hint == Hint::Url && !waits {
-            if let Some(problem) = address::url_problem(scalar.value(), &[]) {
-                self.findings.push(problem.finding(&self.path, node.span));
-                return None;
-            }
+        let checked = (hint == Hint::Url && !waits).then(|| scalar.value());
+        if let Some(problem) = checked.and_then(|url| address::url_problem(url, &[])) {
+            self.findings.push(problem.finding(&self.path, node.span));
+            return None;
         }
         Some(Value::from(scalar.value()))
     }

@@ -72,10 +72,10 @@ pub(super) fn template_problems(error: &Error, text: &str, segments: &[Segment],
             vec![Problem::new(codes::TEMPLATE_FAILED, &range, "a template cannot read other files").with_help("write the text here, or use `sql_file`")]
         }
         ErrorKind::OutOfFuel => {
-            vec![Problem::new(codes::TEMPLATE_FAILED, &range, "the template takes too many steps").with_note(format!("at most {} steps are done", super::render::FUEL))]
+            vec![Problem::new(codes::TEMPLATE_FAILED, &range, "the template takes too many steps").with_note(format!("at most {} steps are done", super::sandbox::FUEL))]
         }
         ErrorKind::WriteFailure => {
-            vec![Problem::new(codes::TEMPLATE_FAILED, &range, "the template makes too much text").with_note(format!("at most {} bytes are made", super::render::MAX_OUTPUT))]
+            vec![Problem::new(codes::TEMPLATE_FAILED, &range, "the template makes too much text").with_note(format!("at most {} bytes are made", super::sandbox::MAX_OUTPUT))]
         }
         _ => vec![Problem::new(codes::TEMPLATE_FAILED, &range, format!("the template fails: {}", if detail.is_empty() { error.kind().to_string() } else { detail }))],
     }

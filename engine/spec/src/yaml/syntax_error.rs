@@ -53,6 +53,8 @@ fn plain_words(kind: &ErrorKind, reason: &str) -> String {
         ErrorKind::MappingValueNotAllowed => "a `:` cannot stand here".to_owned(),
         ErrorKind::SimpleKeyExpected => "this line has no `:` behind its key".to_owned(),
         ErrorKind::UnexpectedCharacter { character } => format!("`{character}` cannot begin a value"),
+        _ if reason.contains("did not find expected key") => "a key is expected here".to_owned(),
+        _ if reason.contains("did not find expected ',' or") => "a `,` or a closing bracket is expected here".to_owned(),
         _ => reason.replace("illegal placement of ':' indicator", "a `:` cannot stand here").replace("illegal ", "misplaced ").replace("invalid ", "wrong "),
     }
 }
@@ -66,6 +68,19 @@ fn control_character(character: char, span: Span) -> Diagnostic {
 fn hint(text: &str, at: usize, reason: &str) -> Option<String> {
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let line = text[start..].lines().next().unwrap_or("");
+    if text[..at].ends_with('$') && text[at..].starts_with('{') {
+        return Some("quote a value that holds `${…}` inside of `{ }` or `[ ]`: `\"${NAME}\"`".to_owned());
+    }
+    let line_before = text[..start].trim_end().lines().next_back().unwrap_or("").trim_end();
+    if [" |", " >", " |-", " >-", " |+", " >+"].iter().any(|header| line_before.ends_with(header)) {
+        return Some("indent the lines of a text deeper than its key".to_owned());
+    }
+    if let Some(odd) = text[at..].chars().next().filter(|c| matches!(c, '@' | '`' | '%')) {
+        return Some(format!("quote a text that begins with `{odd}`"));
+    }
+    if reason.contains("did not find expected key") {
+        return Some("check the indentation: keys of one mapping begin in the same column".to_owned());
+    }
     let value = line.split_once(": ").map_or(line, |(_, value)| value).trim_start_matches([' ', '-']);
     let first = value.chars().next()?;
     if value.starts_with("{{") || value.starts_with("{%") {
