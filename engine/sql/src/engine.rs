@@ -1,6 +1,7 @@
 //! The engine: plans and runs SQL within one memory limit.
 
 use crate::checks::{self, CheckOutcome, CheckRequest};
+use crate::dedup::one_row_per_key;
 use crate::error::sql_error;
 use crate::execute::{self, Job};
 use crate::output::{Output, OutputProblem};
@@ -20,7 +21,7 @@ use datafusion::physical_plan::displayable;
 use futures::stream::BoxStream;
 use indexmap::IndexMap;
 use karat_plugin_api::{ConnectorError, ErrorKind};
-use karat_spec::model::TableName;
+use karat_spec::model::{Dedup, TableName};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,6 +71,8 @@ pub struct TransformRequest {
     pub types: IndexMap<String, String>,
     /// `key`: must be output columns.
     pub key: Vec<String>,
+    /// `dedup`: keeps one row per key.
+    pub dedup: Option<Dedup>,
 }
 
 /// A planned query.
@@ -116,6 +119,10 @@ impl SqlEngine {
         let catalogs = session::catalogs(&request.inputs)?;
         let state = self.state(Surroundings::Tables, Arc::clone(&catalogs));
         let plan = statement::plan(&state, statement).await.map_err(|error| sql_error(&subject, error))?;
+        let plan = match &request.dedup {
+            Some(dedup) => one_row_per_key(plan, &subject, &request.key, dedup)?,
+            None => plan,
+        };
         let job = self.job(subject, plan, Surroundings::Tables, catalogs);
         let physical = job.physical_plan(&state).await?;
         let output = Output::of_table(&job.subject, &physical.schema(), &request.types, &request.key).map_err(|problems| first_of(problems, &job.subject))?;

@@ -7,6 +7,7 @@
 mod checked_integer;
 mod checked_sum;
 mod checks;
+mod dedup;
 mod engine;
 mod error;
 mod execute;

@@ -10,7 +10,7 @@ use expect_test::{Expect, expect};
 use futures::StreamExt;
 use indexmap::IndexMap;
 use karat_plugin_api::{ConnectorError, ErrorKind};
-use karat_spec::model::{Check, TableName};
+use karat_spec::model::{Check, Dedup, KeepRow, TableName};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ fn extremes() -> SqlInput {
 
 async fn rows(engine: &SqlEngine, sql: &str, types: &[(&str, &str)]) -> Result<Vec<RecordBatch>, ConnectorError> {
     let types: IndexMap<String, String> = types.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-    let request = TransformRequest { table: TableName::parse("gold.t").unwrap(), sql: sql.to_owned(), inputs: vec![trades(), extremes()], types, key: Vec::new() };
+    let request = TransformRequest { table: TableName::parse("gold.t").unwrap(), sql: sql.to_owned(), inputs: vec![trades(), extremes()], types, key: Vec::new(), dedup: None };
     let mut transform = engine.transform(request).await?;
     let mut batches = Vec::new();
     while let Some(batch) = transform.stream.next().await {
@@ -679,4 +679,54 @@ async fn qualify_keeps_one_row_per_key() {
         +--------+----+"#]],
     )
     .await;
+}
+
+#[tokio::test]
+async fn dedup_keeps_one_row_per_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    for (keep, order_by) in [(None, "id"), (Some(KeepRow::First), "id"), (None, "Price"), (None, "idd")] {
+        let request = TransformRequest {
+            table: TableName::parse("gold.t").unwrap(),
+            sql: "SELECT symbol, id, \"Price\" FROM silver.trades".to_owned(),
+            inputs: vec![trades()],
+            types: IndexMap::new(),
+            key: vec!["symbol".to_owned()],
+            dedup: Some(Dedup { keep, order_by: vec![order_by.to_owned()] }),
+        };
+        let result = match engine(folder.path(), 64 * MIB).transform(request).await {
+            Ok(transform) => transform.stream.collect::<Vec<_>>().await.into_iter().collect(),
+            Err(error) => Err(error),
+        };
+        let mut lines: Vec<String> = show(result).lines().map(str::to_owned).collect();
+        lines.sort();
+        text.push_str(&lines.join("\n"));
+        text.push('\n');
+    }
+    expect![[r#"
+        +--------+----+-------+
+        +--------+----+-------+
+        +--------+----+-------+
+        |        |    |       |
+        | BTC    | 3  | -2.0  |
+        | ETH    | 2  | 0.0   |
+        | symbol | id | Price |
+        +--------+----+-------+
+        +--------+----+-------+
+        +--------+----+-------+
+        |        |    |       |
+        | BTC    | 1  | 1.5   |
+        | ETH    | 2  | 0.0   |
+        | symbol | id | Price |
+        +--------+----+-------+
+        +--------+----+-------+
+        +--------+----+-------+
+        |        |    |       |
+        | BTC    | 1  | 1.5   |
+        | ETH    | 2  | 0.0   |
+        | symbol | id | Price |
+        BadConfiguration: SQL of `gold.t`: `dedup` needs the column `idd`, which the SELECT does not give
+        help: did you mean `id`?
+    "#]]
+    .assert_eq(&text);
 }
