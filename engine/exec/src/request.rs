@@ -2,7 +2,7 @@
 
 use karat_plan::CopyWork;
 use karat_plugin_api::{ConnectorError, CursorExpr, ErrorKind, ExtraColumns, Position, ReadRequest, ReadStrategy, SourceObject, WriteMode};
-use karat_spec::model::{ChunkRows, LoadMode, SchemaChanges, Strategy};
+use karat_spec::model::{ChunkRows, LoadMode, NullCursor, SchemaChanges, Strategy};
 
 /// Largest batch: big enough to be fast, small enough that a few of them fit anywhere.
 const MOST_BATCH_ROWS: u64 = 16_384;
@@ -79,8 +79,8 @@ fn once_by(work: &CopyWork) -> Option<Vec<String>> {
         // The ledger of files already tells old from new.
         Strategy::Full if matches!(work.object, SourceObject::Files(_)) => None,
         Strategy::Full => Some(all()),
-        // `id` stands for a column that grows: a source that sees ties there looks at the last group again, so identity is kept unless nothing is re-read.
-        Strategy::Id if work.key_is_unique && work.lookback.is_none() && cursor_is_key(work) => None,
+        // A source looks at rows at the watermark again unless its catalogue proves that they are unique.
+        Strategy::Id if work.key_is_unique && cursor_is_key(work) && work.lookback.is_none() && work.null_cursor == NullCursor::Error => None,
         Strategy::Id | Strategy::Timestamp | Strategy::Hybrid | Strategy::Window | Strategy::Diff | Strategy::Log => {
             let (false, Some(cursor)) = (work.key.is_empty(), cursor_column(work)) else { return Some(all()) };
             let mut identity = work.key.clone();

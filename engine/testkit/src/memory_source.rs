@@ -19,6 +19,7 @@ use std::sync::{Mutex, PoisonError};
 pub struct MemorySource {
     schema: SchemaRef,
     identity: String,
+    primary_key: Vec<String>,
     rows: Mutex<RecordBatch>,
 }
 
@@ -26,7 +27,14 @@ impl MemorySource {
     /// An empty table.
     #[must_use]
     pub fn new(schema: SchemaRef, identity: &str) -> Self {
-        Self { rows: Mutex::new(RecordBatch::new_empty(schema.clone())), schema, identity: identity.to_owned() }
+        Self { rows: Mutex::new(RecordBatch::new_empty(schema.clone())), schema, identity: identity.to_owned(), primary_key: Vec::new() }
+    }
+
+    /// The same table with a primary key; whoever adds rows keeps it unique.
+    #[must_use]
+    pub fn with_primary_key(mut self, columns: &[&str]) -> Self {
+        self.primary_key = columns.iter().map(|column| (*column).to_owned()).collect();
+        self
     }
 
     /// Adds rows.
@@ -61,7 +69,7 @@ impl Source for MemorySource {
         });
         Ok(SourceSchema {
             columns: columns.collect(),
-            primary_key: Vec::new(),
+            primary_key: self.primary_key.clone(),
             indexes: Vec::new(),
             estimated_rows: Some(self.rows().num_rows() as u64),
             estimated_bytes: None,
@@ -74,7 +82,9 @@ impl Source for MemorySource {
         let snapshot = self.rows();
         let steps = match &request.strategy {
             ReadStrategy::Full => full(&snapshot, &names, &request)?,
-            ReadStrategy::Keyset { cursor: CursorExpr::Column(cursor), tie, after, .. } => keyset(&snapshot, &names, &request, cursor, tie, after)?,
+            ReadStrategy::Keyset { cursor: CursorExpr::Column(cursor), tie, after, .. } => {
+                keyset(&snapshot, &names, &request, &Order { cursor, tie, is_unique: !tie.is_empty() || self.primary_key == [cursor.clone()] }, after)?
+            }
             ReadStrategy::Keyset { .. } | ReadStrategy::NewFiles { .. } => {
                 return Err(ConnectorError::new(ErrorKind::Unsupported, "a table in memory has neither expressions nor files"));
             }
@@ -113,8 +123,16 @@ fn full(rows: &RecordBatch, columns: &[usize], request: &ReadRequest) -> Result<
     Ok(steps)
 }
 
-fn keyset(rows: &RecordBatch, columns: &[usize], request: &ReadRequest, cursor: &str, tie: &[String], after: &Position) -> Result<Vec<SourceBatch>, ConnectorError> {
-    let order: Vec<&Int64Array> = std::iter::once(cursor).chain(tie.iter().map(String::as_str)).map(|name| numbers(rows, name)).collect::<Result<_, _>>()?;
+/// What rows are ordered by; a unique order resumes exactly.
+struct Order<'a> {
+    cursor: &'a str,
+    tie: &'a [String],
+    is_unique: bool,
+}
+
+fn keyset(rows: &RecordBatch, columns: &[usize], request: &ReadRequest, order: &Order<'_>, after: &Position) -> Result<Vec<SourceBatch>, ConnectorError> {
+    let is_unique = order.is_unique;
+    let order: Vec<&Int64Array> = std::iter::once(order.cursor).chain(order.tie.iter().map(String::as_str)).map(|name| numbers(rows, name)).collect::<Result<_, _>>()?;
     let tuple = |row: usize| -> Vec<i64> { order.iter().map(|column| column.value(row)).collect() };
     let mut sorted: Vec<usize> = (0..rows.num_rows()).collect();
     sorted.sort_by_key(|row| tuple(*row));
@@ -132,7 +150,7 @@ fn keyset(rows: &RecordBatch, columns: &[usize], request: &ReadRequest, cursor: 
     let mut wanted = sorted.clone();
     if let Some(start) = &start {
         let boundary = group_of(start);
-        let is_known = !tie.is_empty() || Some(tail_of(&pick(&boundary)?)) == tail;
+        let is_known = is_unique || Some(tail_of(&pick(&boundary)?)) == tail;
         skipped = if is_known { boundary.len() as u64 } else { 0 };
         wanted.retain(|row| tuple(*row) > *start || (!is_known && tuple(*row) == *start));
     }
@@ -145,7 +163,7 @@ fn keyset(rows: &RecordBatch, columns: &[usize], request: &ReadRequest, cursor: 
         steps.push(SourceBatch::Rows { batch: pick(chunk)?, position });
     }
     let end = match wanted.last().map(|row| tuple(*row)).or(start) {
-        Some(last) if tie.is_empty() => position(&last, Some(tail_of(&pick(&group_of(&last))?))),
+        Some(last) if !is_unique => position(&last, Some(tail_of(&pick(&group_of(&last))?))),
         Some(last) => position(&last, None),
         None => Position::Start,
     };

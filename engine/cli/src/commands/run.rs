@@ -108,14 +108,7 @@ async fn carry_out(
         clock: Arc::new(SystemClock),
         observer: progress::observer(&context.printer, &plan),
         owner: machine::owner()?,
-        options: RunOptions {
-            jobs,
-            memory_limit_bytes: memory - memory / SQL_SHARE,
-            full_refresh: arguments.full_refresh,
-            fail_fast: arguments.fail_fast,
-            failpoints: failpoints()?,
-            ..RunOptions::default()
-        },
+        options: RunOptions { jobs, memory_limit_bytes: memory - memory / SQL_SHARE, fail_fast: arguments.fail_fast, failpoints: failpoints()?, ..RunOptions::default() },
     };
     let report = karat_exec::run(plan, services, signals.cancel.clone()).await;
     Ok((report, signals.heard()))

@@ -54,7 +54,9 @@ fn text(kind: ErrorKind) -> ErrorText {
         ),
         ErrorKind::UnknownOutcome => ("A commit was sent, and nobody knows whether it took effect.", "Run again: the target is asked first, and the answer decides."),
         ErrorKind::Cancelled => ("The run was told to stop.", "Run again: it resumes at the last committed batch."),
-        ErrorKind::CheckFailed => ("A data-quality check failed: nothing of the batch became visible.", "Look at the rows that the message counts; correct them at the source, or the check."),
+        ErrorKind::CheckFailed => {
+            ("A data-quality check failed: nothing of the batch became visible.", "Look at the rows that the message counts; correct them at the source, or the check.")
+        }
         ErrorKind::Bug => ("A mistake in this program.", "Please report the message and what you ran. What was committed stays."),
     };
     ErrorText { what, mend }

@@ -42,7 +42,7 @@ async fn a_transient_fault_anywhere_is_mended_within_the_run() {
                     continue;
                 }
                 for nth in [1, 2, 3] {
-                    let world = World::committing_every(4);
+                    let world = World::with_unique_ids(4);
                     world.source.insert(&numbered(0..11));
                     world.set_faults(Faults::default().at(point, nth, fault));
 
@@ -66,7 +66,7 @@ async fn every_failpoint_can_fail_or_panic_and_the_next_run_mends_it() {
                 if place.name.starts_with("run.") || (place.name == "stage.ended" && action.starts_with("panic")) {
                     continue;
                 }
-                let world = World::committing_every(4);
+                let world = World::with_unique_ids(4);
                 world.source.insert(&numbered(0..11));
                 let failpoints = Failpoints::parse(&format!("{}={action}", place.name)).unwrap();
 
@@ -129,7 +129,7 @@ fn after_any_history_of_faults_and_crashes_each_row_is_there_exactly_once() {
 }
 
 async fn play(strategy: Cdc, mode: LoadMode, episodes: &[Episode]) {
-    let world = World::committing_every(4);
+    let world = World::with_unique_ids(4);
     let (mut next_id, mut newest) = (0, 0);
     for episode in episodes {
         for _ in 0..episode.arrives.0 {

@@ -61,6 +61,11 @@ impl World {
         }
     }
 
+    /// The same project, whose source has the primary key `id`.
+    pub(crate) fn with_unique_ids(rows: u64) -> Self {
+        Self { source: Arc::new(MemorySource::new(schema(), "source-1").with_primary_key(&["id"])), ..Self::committing_every(rows) }
+    }
+
     pub(crate) fn set_faults(&self, faults: Faults) {
         *self.faults.lock().unwrap() = faults;
     }
