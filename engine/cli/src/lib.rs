@@ -10,6 +10,7 @@ mod error;
 mod examined;
 mod exit;
 mod generate;
+mod logging;
 mod machine;
 mod online;
 mod panic;
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Exit {
+    logging::start();
     let context = match Context::new(&cli.global) {
         Ok(context) => context,
         Err((printer, error)) => return printer.error(&error),

@@ -34,15 +34,6 @@ impl Printer {
         known.dedup();
     }
 
-    /// The values that are masked.
-    pub(crate) fn secrets(&self) -> Vec<String> {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.is_quiet
-    }
-
     /// Whether stdout takes colours.
     pub(crate) fn color(&self) -> Color {
         self.color_for(std::io::stdout().is_terminal())
