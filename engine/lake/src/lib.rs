@@ -5,10 +5,25 @@
 //! Besides `sql` the only crate that names DataFusion. Must not know any log format, YAML, or how runs are scheduled.
 //! Read next: [`CommitLog`], then `sink.rs`.
 
+mod chain;
+mod conform;
+mod data_file;
+mod durable;
+mod encode;
+mod load;
 mod log;
 mod memory_table;
+mod partition;
+mod provider;
+mod sink;
+mod statistics;
 mod tables;
+mod value_text;
+mod writer;
 
+pub use chain::{ChainStep, chain_step};
+pub use durable::{create_if_absent, sync_folder};
 pub use log::{ColumnStats, CommitLog, CommitOutcome, DataFile, TableChange, TableSnapshot};
 pub use memory_table::{Scannable, memory_table};
+pub use sink::LakeSink;
 pub use tables::{LakePlugin, LakeTable, LakeTables};

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use karat_plugin_api::{CommitRecord, ConnectorError, Generation, StreamId};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// One data file of a table, as its log describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,8 @@ pub struct DataFile {
     pub size: u64,
     /// Rows.
     pub rows: u64,
+    /// XXH3-128 of the content, hexadecimal; `None` where another program wrote it.
+    pub xxh3: Option<String>,
     /// When it was written, milliseconds since the epoch; for people and for vacuum only.
     pub modified_ms: i64,
     /// Values of declared partition columns, which the file itself does not hold; `None` is NULL.
@@ -43,8 +46,8 @@ pub struct TableSnapshot {
     pub schema: SchemaRef,
     /// Columns whose values are in the log instead of the files.
     pub partition_columns: Vec<String>,
-    /// The files.
-    pub files: Vec<DataFile>,
+    /// The files; shared, since a long table is loaded before every commit.
+    pub files: Vec<Arc<DataFile>>,
     /// The newest commit of each stream that writes this table.
     pub records: BTreeMap<StreamId, CommitRecord>,
 }
@@ -61,7 +64,7 @@ pub struct TableChange {
     /// Files added.
     pub add: Vec<DataFile>,
     /// Files removed. A replace removes all.
-    pub remove: Vec<DataFile>,
+    pub remove: Vec<Arc<DataFile>>,
     /// The position that becomes durable with it.
     pub record: CommitRecord,
     /// The run, for the log's history.
@@ -101,6 +104,18 @@ pub trait CommitLog: Send + Sync + 'static {
 
     /// True when values of `identity(column)` partitions live in the log and not in the files.
     fn declares_partition_columns(&self) -> bool;
+
+    /// The columns as this log keeps them: every type stays, or becomes one that holds all its values.
+    ///
+    /// # Errors
+    /// [`karat_plugin_api::ErrorKind::SchemaMismatch`] naming the column that it cannot hold.
+    fn storage_schema(&self, schema: &SchemaRef) -> Result<SchemaRef, ConnectorError>;
+
+    /// Makes `folder` ready for data files of a load that begins; they stay invisible.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    async fn prepare(&self, folder: &Path) -> Result<(), ConnectorError>;
 
     /// The table in `folder` at its newest version, or at `version`; `None` when there is no table.
     ///

@@ -1,9 +1,11 @@
 //! What SQL sees of a lake: tables by version, as DataFusion providers.
 
 use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
-use karat_plugin_api::{ConnectContext, ConnectorError, Plugin, Staged, TargetObject};
+use datafusion::prelude::SessionContext;
+use karat_plugin_api::{ConnectContext, ConnectorError, ErrorKind, Plugin, Staged, TargetObject};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -22,6 +24,18 @@ pub struct LakeTable {
     pub files: u64,
     /// Scans with pruning by partition values and file statistics.
     pub provider: Arc<dyn TableProvider>,
+}
+
+impl LakeTable {
+    /// All rows, in memory: for small tables and tests.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub async fn collect(&self) -> Result<Vec<RecordBatch>, ConnectorError> {
+        let failed = |error| ConnectorError::new(ErrorKind::Corrupt, format!("cannot read version {} of a table", self.version)).with_source(error);
+        let frame = SessionContext::new().read_table(Arc::clone(&self.provider)).map_err(failed)?;
+        frame.collect().await.map_err(failed)
+    }
 }
 
 /// The readable side of a lake connection.

@@ -41,21 +41,20 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec) -> Shared {
     spec.spans = walk.spans;
     pipeline::index_names(&mut spec.spans, map);
     if let Some(Value::Object(values)) = values {
-        let spans = spec.spans.clone();
-        apply(&mut reader.findings, &spans, spec, values);
+        apply(&mut reader.findings, spec, values);
     }
     spec.connections = connection::read(reader, map.get("connections"), &scope);
     Shared { vars, defaults: defaults(reader, map.get("defaults")) }
 }
 
-fn apply(findings: &mut Vec<Diagnostic>, spans: &SpanIndex, spec: &mut ProjectSpec, mut values: Map<String, Value>) {
+fn apply(findings: &mut Vec<Diagnostic>, spec: &mut ProjectSpec, mut values: Map<String, Value>) {
     if let Some(name) = values.get("name").and_then(Value::as_str) {
         name.clone_into(&mut spec.name);
     }
-    spec.state = take::<StateSettings>(findings, spans, &mut values, "state").unwrap_or_default();
-    spec.lint = take::<LintSettings>(findings, spans, &mut values, "lint").unwrap_or_default();
-    spec.memory_limit = take(findings, spans, &mut values, "memory_limit");
-    spec.jobs = take(findings, spans, &mut values, "jobs");
+    spec.state = take::<StateSettings>(findings, &spec.spans, &mut values, "state").unwrap_or_default();
+    spec.lint = take::<LintSettings>(findings, &spec.spans, &mut values, "lint").unwrap_or_default();
+    spec.memory_limit = take(findings, &spec.spans, &mut values, "memory_limit");
+    spec.jobs = take(findings, &spec.spans, &mut values, "jobs");
 }
 
 /// One key of a value that was checked against the shape of `T`; that serde refuses it would be a bug of the shape, and is reported as such.

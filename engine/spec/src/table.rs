@@ -74,7 +74,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mu
     let mut reported: HashSet<(Code, Option<Span>)> = HashSet::new();
     for bindings in combined {
         let before = reader.findings.len();
-        one(reader, spec, context, entry, &written, bindings);
+        one(reader, spec, context, &Written { entry, merged: &written, bindings });
         let place = |finding: &Diagnostic| (finding.code, finding.primary.as_ref().map(|label| label.span));
         let new = reader.findings.split_off(before);
         let fresh: Vec<Diagnostic> = new.into_iter().filter(|finding| !reported.contains(&place(finding))).collect();
@@ -83,9 +83,19 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mu
     }
 }
 
+/// One table before rendering.
+struct Written<'a> {
+    entry: &'a Entry,
+    /// What is written, over its defaults.
+    merged: &'a Rc<Node>,
+    /// The elements of `for_each`.
+    bindings: Bindings,
+}
+
 /// Renders, checks and types one table.
-fn one(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mut TableContext<'_>, entry: &Entry, written: &Rc<Node>, bindings: Bindings) {
-    let Some(name) = table_name(reader, context, entry, &bindings) else { return };
+fn one(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mut TableContext<'_>, written: &Written<'_>) {
+    let Written { entry, merged, bindings } = written;
+    let Some(name) = table_name(reader, context, entry, bindings) else { return };
     let name_span = entry.key.span;
     if let Some(first) = context.names.tables.get(&name) {
         let finding = Diagnostic::error(codes::DUPLICATE_NAME, format!("the table `{name}` is defined twice"), name_span);
@@ -99,18 +109,22 @@ fn one(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mut TableConte
     }
     context.names.tables.insert(name.clone(), name_span);
 
-    let is_incremental = written.map().is_some_and(|map| map.get("incremental").is_some());
-    let scope = table_scope(context, &name, &bindings, is_incremental);
-    let Content::Map(map) = &written.content else { return };
-    let entries = map.entries.iter().map(|entry| if &*entry.key.text == "for_each" { entry.clone() } else { reader.render_entry(entry, &scope) }).collect();
-    let node = Node { content: Content::Map(Map { entries }), ..(**written).clone() };
+    let is_incremental = merged.map().is_some_and(|map| map.get("incremental").is_some());
+    let scope = table_scope(context, &name, bindings, is_incremental);
+    let Content::Map(map) = &merged.content else { return };
+    // `for_each` has done its work: a table does not carry all elements of all its siblings.
+    let entries = map.entries.iter().filter(|entry| &*entry.key.text != "for_each").map(|entry| reader.render_entry(entry, &scope)).collect();
+    let node = Node { content: Content::Map(Map { entries }), ..(***merged).clone() };
     let Content::Map(rendered) = &node.content else { return };
 
     let mut walk = Walk::new(subject(context.layer), name_span, Dynamic::Rendered, &mut reader.findings);
     let value = walk.value(&node, context.shape);
-    let (spans, unresolved, incomplete) = (walk.spans, walk.unresolved, walk.incomplete);
+    let (mut spans, unresolved, incomplete) = (walk.spans, walk.unresolved, walk.incomplete);
+    if let Some(for_each) = map.get("for_each") {
+        spans.insert("/for_each", Some(for_each.key.span), for_each.value.span);
+    }
     let usable = check_keys(reader, context, rendered, name_span);
-    let sql = if context.layer == Layer::Bronze { Sql::default() } else { sql(reader, map, rendered, &scope, &|| table_scope(context, &name, &bindings, false)) };
+    let sql = if context.layer == Layer::Bronze { Sql::default() } else { sql(reader, map, rendered, &scope, &|| table_scope(context, &name, bindings, false)) };
     let definition = value.filter(|_| usable && !sql.broken).and_then(|value| definition(reader, context.layer, value, name_span));
     let Some(definition) = definition else {
         spec.broken_tables.push((name, name_span));
@@ -146,7 +160,7 @@ fn table_name(reader: &mut Reader<'_>, context: &TableContext<'_>, entry: &Entry
     names.extend(bindings.iter().cloned());
     let mut text = Rc::clone(&entry.key.text);
     if text.contains("{{") || text.contains("{%") || text.contains("{#") {
-        let key = Node { span: entry.key.span, content: Content::Broken, weight: 1, dynamic: true };
+        let key = Node::leaf(entry.key.span, Content::Broken, true);
         let scalar = Scalar { text: Rc::clone(&text), style: entry.key.style, rendered: None };
         match reader.renderer.render(&text, &Scope::new(names)) {
             Ok(Some(rendered)) => text = Rc::clone(&rendered.text),

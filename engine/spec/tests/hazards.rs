@@ -87,13 +87,14 @@ fn syntax_errors_have_a_place_and_other_files_go_on() {
             ("p.yaml", "version: 1\ndescription: \"\\q\"\n"),
         ],
         expect![[r#"
-            a.yaml:3:2 S001 a tab indents this line; YAML allows only spaces [t]
+            a.yaml:3:1 S001 a tab indents this line; YAML allows only spaces [	]
               ? replace the tab by spaces
             b.yaml:2:7 S001 this is not YAML: a `:` cannot stand here [:]
               ? check the indentation: keys of one mapping begin in the same column
-            c.yaml:3:1 S001 a quoted text is never closed, or its next line is not indented [b]
+            c.yaml:2:7 S001 a quoted text is never closed, or its next line is not indented ["]
               ? close the quote, or indent the lines of the text
-            d.yaml:3:2 S001 this is not YAML: a `:` cannot stand here [:]
+            d.yaml:2:11 S001 `[` is never closed [[]
+              ? add the missing `]`
             e.yaml:2:15 S001 this is not YAML: a `:` cannot stand here [:]
               ? quote a text that contains `: `
             f.yaml:2:1 S001 this is not YAML: this line has no `:` behind its key [n]
@@ -175,7 +176,7 @@ fn anchors_and_merge_keys_work_within_bounds() {
               ? write a name before the colon
             c.yaml:5:1 S013 `null` is not a key of a pipeline file [null]
               = keys: `bronze`, `connections`, `defaults`, `description`, `gold`, `name`, `owner`, `schedule`, `silver`, `tags`, `vars`, `version`
-            c.yaml:6:6 S009 the YAML tag `!foo` means nothing here [k]
+            c.yaml:6:1 S009 the YAML tag `!foo` means nothing here [!foo]
               ? remove the tag, or quote the text if it begins with `!`
             c.yaml:6:6 S013 `k` is not a key of a pipeline file [k]
               = keys: `bronze`, `connections`, `defaults`, `description`, `gold`, `name`, `owner`, `schedule`, `silver`, `tags`, `vars`, `version`
@@ -735,6 +736,40 @@ fn templates_are_bounded() {
         a.yaml:7:33 S028 the template makes too much text [replace("x", "y" * 100)]
           = at most 1048576 bytes are made
         a.yaml:8:24 S027 the template uses what does not exist: namespace is unknown [namespace(a=1)]
+    "#]],
+    );
+}
+
+#[test]
+fn aliases_of_aliases_nest_within_bounds() {
+    let mut yaml = String::from("version: 1\nvars:\n  a0: &a0 [x]\n");
+    for at in 1..900 {
+        let _ = writeln!(yaml, "  a{at}: &a{at} [*a{}]", at - 1);
+    }
+    check(
+        &[("a.yaml", &yaml)],
+        expect![[r#"
+        a.yaml:131:16 S011 aliases of aliases nest too deeply [*a127]
+          = at most 128 levels are read
+          ? write the value out
+        a.yaml:259:16 S011 aliases of aliases nest too deeply [*a255]
+          = at most 128 levels are read
+          ? write the value out
+        a.yaml:387:16 S011 aliases of aliases nest too deeply [*a383]
+          = at most 128 levels are read
+          ? write the value out
+        a.yaml:515:16 S011 aliases of aliases nest too deeply [*a511]
+          = at most 128 levels are read
+          ? write the value out
+        a.yaml:643:16 S011 aliases of aliases nest too deeply [*a639]
+          = at most 128 levels are read
+          ? write the value out
+        a.yaml:771:16 S011 aliases of aliases nest too deeply [*a767]
+          = at most 128 levels are read
+          ? write the value out
+        a.yaml:899:16 S011 aliases of aliases nest too deeply [*a895]
+          = at most 128 levels are read
+          ? write the value out
     "#]],
     );
 }

@@ -9,10 +9,10 @@ use karat_plugin_api::Plugin;
 use karat_spec::Catalog;
 
 /// The plugins of this build, sorted by name.
-pub static PLUGINS: &[&dyn Plugin] = &[&karat_files::FILES, &karat_sqlite::SQLITE];
+pub static PLUGINS: &[&dyn Plugin] = &[&karat_delta::DELTA, &karat_files::FILES, &karat_sqlite::SQLITE];
 
 /// Those of them whose tables SQL reads natively, sorted by name.
-pub static LAKES: &[&dyn LakePlugin] = &[];
+pub static LAKES: &[&dyn LakePlugin] = &[&karat_delta::DELTA];
 
 /// What every plugin of the language can do: those of this build, and those that are planned. Built from types alone, without I/O.
 #[must_use]

@@ -80,15 +80,6 @@ enum IcebergCatalogType {
     Glue,
 }
 
-/// A folder of Delta tables.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "only its schema is used")]
-struct DeltaConfig {
-    /// The folder, relative to the project.
-    path: String,
-}
-
 /// Tables of the AWS Glue catalog.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -111,16 +102,6 @@ pub(crate) fn manifests() -> Vec<PluginManifest> {
     let server = schema::<ServerConfig>();
     vec![
         manifest("clickhouse", "ClickHouse, as source and target.", &server, database(&["window"], &["append", "replace", "replace_partitions"])),
-        // Its crate takes this line over with the sink.
-        PluginManifest {
-            available: true,
-            ..manifest(
-                "delta",
-                "Delta Lake tables on a local disk.",
-                &schema::<DeltaConfig>(),
-                Capabilities { load_modes: owned(&["append", "upsert", "replace"]), layout: true, atomic_position: true, ..Capabilities::default() },
-            )
-        },
         manifest("glue", "Tables of the AWS Glue catalog.", &schema::<GlueConfig>(), lake(&[])),
         manifest("iceberg", "Iceberg tables in a SQLite, REST or Glue catalog.", &schema::<IcebergConfig>(), lake(&["scd2"])),
         manifest("mysql", "MySQL and MariaDB, as source and target.", &server, database(&["window", "diff", "log"], &LOADS)),

@@ -192,8 +192,14 @@ fn estimate_table(connection: &Connection, table: &str, has_rowid: bool) -> rusq
             return Ok((Some(rows), None));
         }
     }
-    let greatest: Option<i64> = if has_rowid { connection.query_row(&format!("SELECT max(rowid) FROM {}", quote(table)), [], |row| row.get(0))? } else { None };
-    Ok((positive(greatest), None))
+    if !has_rowid {
+        return Ok((None, None));
+    }
+    let name = quote(table);
+    let span: Option<i64> = connection.query_row(&format!("SELECT (SELECT max(rowid) FROM {name}) - (SELECT min(rowid) FROM {name})"), [], |row| row.get(0))?;
+    // Numbers may be sparse, but no more rows fit than the file has room for: each takes at least a byte per column and four more.
+    let columns: i64 = connection.query_row("SELECT count(*) FROM pragma_table_info(?1)", [table], |row| row.get(0))?;
+    Ok((positive(span.map(|span| span.saturating_add(1).min(bytes / (columns + 4)))), None))
 }
 
 /// What stays the same while a database lives on, and differs in one that took its place: who made it, and what the object is.

@@ -86,6 +86,17 @@ pub fn parse_timestamp(text: &[u8], unit: TimeUnit, zone: Zone) -> Result<i64, M
 /// When the text has another form.
 #[inline]
 pub fn parse_instant(text: &[u8]) -> Result<ParsedInstant, Mismatch> {
+    // Nearly all timestamps have this form: one pass without a branch per digit.
+    if let Some((head, rest)) = text.split_first_chunk::<19>()
+        && let Some(seconds) = whole_seconds(head)
+    {
+        if rest.is_empty() {
+            return Ok(ParsedInstant { seconds, nanos: 0, fraction_digits: 0, offset: None, clock_bytes: 19, time_bytes: 8 });
+        }
+        let (nanos, fraction_digits) = fraction(rest)?;
+        let used = if fraction_digits == 0 { 0 } else { 1 + fraction_digits };
+        return Ok(ParsedInstant { seconds, nanos, fraction_digits, offset: zone_offset(&rest[used..])?, clock_bytes: 19 + used, time_bytes: 8 });
+    }
     let day = date(text.get(..10).ok_or(MALFORMED)?)?;
     let midnight = i64::from(day) * DAY_SECONDS;
     let Some((separator, rest)) = text[10..].split_first() else {
@@ -189,12 +200,35 @@ fn clock(text: &[u8]) -> Result<(u32, u32, usize, usize, usize), Mismatch> {
     if seconds > 59 {
         return Err(MALFORMED);
     }
-    if text.get(8) != Some(&b'.') {
-        return Ok((so_far + seconds, 0, 0, 8, 8));
+    let (nanos, digits) = fraction(&text[8..])?;
+    Ok((so_far + seconds, nanos, digits, if digits == 0 { 8 } else { 9 + digits }, 8))
+}
+
+/// Seconds since the epoch of `YYYY-MM-DD HH:MM:SS`; `None` when a field is out of its range or has another form.
+#[inline]
+fn whole_seconds(text: &[u8; 19]) -> Option<i64> {
+    let digit = |at: usize| u32::from(text[at].wrapping_sub(b'0'));
+    let digits = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18];
+    let are_digits = digits.iter().fold(true, |so_far, at| so_far & (digit(*at) <= 9));
+    let are_marks = (text[4] == b'-') & (text[7] == b'-') & ((text[10] == b' ') | (text[10] == b'T')) & (text[13] == b':') & (text[16] == b':');
+    if !(are_digits & are_marks) {
+        return None;
     }
+    let two = |at: usize| digit(at) * 10 + digit(at + 1);
+    let (year, month, day) = (two(0) * 100 + two(2), two(5), two(8));
+    let (hours, minutes, seconds) = (two(11), two(14), two(17));
+    let is_date = (month.wrapping_sub(1) < 12) & (day != 0) & ((day <= 28) || (month <= 12 && day <= days_in_month(year, month)));
+    let is_time = (hours < 24) & (minutes < 60) & (seconds < 60);
+    (is_date & is_time).then(|| i64::from(days_since_epoch(year, month, day)) * DAY_SECONDS + i64::from(hours * 3600 + minutes * 60 + seconds))
+}
+
+/// Nanoseconds and digits of a fraction `.ddd` at the start of `text`; no digits without a point.
+#[inline]
+fn fraction(text: &[u8]) -> Result<(u32, usize), Mismatch> {
+    let Some((b'.', text)) = text.split_first() else { return Ok((0, 0)) };
     let mut nanos = 0_u32;
     let mut digits = 0_usize;
-    for byte in &text[9..] {
+    for byte in text {
         if !byte.is_ascii_digit() {
             break;
         }
@@ -208,10 +242,8 @@ fn clock(text: &[u8]) -> Result<(u32, u32, usize, usize, usize), Mismatch> {
     if digits == 0 {
         return Err(MALFORMED);
     }
-    for _ in digits..9 {
-        nanos *= 10;
-    }
-    Ok((so_far + seconds, nanos, digits, 9 + digits, 8))
+    const TO_NANOS: [u32; 10] = [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
+    Ok((nanos * TO_NANOS[digits.min(9)], digits))
 }
 
 fn zone_offset(text: &[u8]) -> Result<Option<i32>, Mismatch> {

@@ -20,6 +20,9 @@ const POWERS: [i128; 39] = {
     powers
 };
 
+/// Powers of ten that a binary number holds exactly, as far as 15 digits need them.
+const EXACT_POWERS: [f64; 16] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
 /// `true`, `false`, `1` or `0`, in any case.
 ///
 /// # Errors
@@ -135,17 +138,20 @@ pub fn shortest_decimal128(value: f64, precision: u8, scale: i8) -> Result<i128,
     if !value.is_finite() {
         return Err(Mismatch::OutOfRange);
     }
-    if let Some(power) = POWERS.get(usize::from(scale.unsigned_abs())).filter(|_| scale <= 15) {
-        #[expect(clippy::cast_precision_loss, reason = "powers of ten up to 15 are exact")]
-        let power = *power as f64;
-        let unscaled = (value * power).round();
-        // Decimals of at most 15 digits lie more than four binary neighbours apart, so this is the only one that can be meant.
-        // Databases that turn text into binary numbers are exact to 15 digits, but may miss the nearest neighbour by one:
-        // https://www.sqlite.org/floatingpoint.html
-        let neighbours = if unscaled == 0.0 { 0 } else { 1 };
-        if unscaled.abs() < 1e15 && (unscaled / power).abs().to_bits().abs_diff(value.abs().to_bits()) <= neighbours {
+    if let Some(power) = EXACT_POWERS.get(usize::from(scale.unsigned_abs())) {
+        let scaled = value * power;
+        if scaled.abs() < 1e15 {
             #[expect(clippy::cast_possible_truncation, reason = "below 10^15")]
-            return within(unscaled as i128, precision);
+            let unscaled = (scaled + 0.5_f64.copysign(scaled)) as i64;
+            #[expect(clippy::cast_precision_loss, reason = "at most 10^15, which is exact")]
+            let back = unscaled as f64 / power;
+            // Decimals of at most 15 digits lie more than four binary neighbours apart, so this is the only one that can be meant.
+            // Databases that turn text into binary numbers are exact to 15 digits, but may miss the nearest neighbour by one:
+            // https://www.sqlite.org/floatingpoint.html
+            let neighbours = if unscaled == 0 { 0 } else { 1 };
+            if unscaled.unsigned_abs() < 1_000_000_000_000_000 && back.abs().to_bits().abs_diff(value.abs().to_bits()) <= neighbours {
+                return within(i128::from(unscaled), precision);
+            }
         }
     }
     let mut text = String::new();

@@ -81,19 +81,19 @@ impl<'a> Walk<'a> {
 
     fn scalar(&mut self, node: &Node, scalar: &Scalar, shape: &Shape) -> Option<Value> {
         let text = scalar.value();
-        let waits = scalar.is_unresolved() || (self.mode == Dynamic::Partial && node.dynamic);
+        let waits = self.waits(node, scalar);
         if waits && !matches!(shape, Shape::Text { .. }) && !matches!(shape, Shape::List { .. } | Shape::Record(_) | Shape::Dictionary(_) | Shape::Tagged { .. }) {
             self.unresolved = true;
             return None;
         }
         let plain = if scalar.is_plain() { resolve(text) } else { Plain::Text };
         match shape {
-            Shape::Text { hint } => self.text(node, scalar, plain, *hint, waits),
+            Shape::Text { hint } => self.text(node, scalar, plain, *hint),
             Shape::Bool => match plain {
                 Plain::Bool(value) => Some(Value::Bool(value)),
                 _ => self.wrong_bool(node, text, shape),
             },
-            Shape::Integer { min, max } => self.integer(node, scalar, plain, (*min, *max), shape),
+            Shape::Integer { min, max } => self.integer(node, scalar, (*min, *max), shape),
             Shape::Number { min, max } => self.number(node, plain, (*min, *max), shape),
             Shape::Choice(choices) => self.choice(node, text, choices),
             Shape::Scalar { kind, expected, example } => match kind.read(text, scalar.is_plain()) {
@@ -107,7 +107,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn text(&mut self, node: &Node, scalar: &Scalar, plain: Plain, hint: Hint, waits: bool) -> Option<Value> {
+    /// True when the text is not known yet: it waits for the environment, or defaults are checked on their own.
+    fn waits(&self, node: &Node, scalar: &Scalar) -> bool {
+        scalar.is_unresolved() || (self.mode == Dynamic::Partial && node.dynamic)
+    }
+
+    fn text(&mut self, node: &Node, scalar: &Scalar, plain: Plain, hint: Hint) -> Option<Value> {
+        let waits = self.waits(node, scalar);
         self.unresolved |= waits;
         if !matches!(plain, Plain::Text) && !scalar.is_whole_tag() {
             let shape = Shape::Text { hint };
@@ -129,7 +135,8 @@ impl<'a> Walk<'a> {
         Some(Value::from(scalar.value()))
     }
 
-    fn integer(&mut self, node: &Node, scalar: &Scalar, plain: Plain, (min, max): (Option<i128>, Option<i128>), shape: &Shape) -> Option<Value> {
+    fn integer(&mut self, node: &Node, scalar: &Scalar, (min, max): (Option<i128>, Option<i128>), shape: &Shape) -> Option<Value> {
+        let plain = if scalar.is_plain() { resolve(scalar.value()) } else { Plain::Text };
         let Plain::Integer(value) = plain else {
             let guess = integer_guess(scalar.value()).filter(|_| self.echo == Echo::Show);
             let help = guess.or_else(|| matches!(resolve(scalar.value()), Plain::Integer(_)).then(|| "remove the quotes".to_owned()));
@@ -181,7 +188,7 @@ impl<'a> Walk<'a> {
     }
 
     fn list(&mut self, node: &Node, items: &[std::rc::Rc<Node>], shape: &Shape, non_empty: bool) -> Option<Value> {
-        if items.is_empty() && (non_empty || self.key_is(NEVER_EMPTY_LISTS)) {
+        if items.is_empty() && non_empty {
             self.findings.push(Diagnostic::error(codes::EMPTY_VALUE, format!("`{}` is empty", self.path), node.span).with_help("add an item, or remove the key"));
             return None;
         }
@@ -391,8 +398,6 @@ pub(crate) fn is_misspelt(key: &str, entries: &[Entry], record: &Record) -> bool
     entries.iter().filter(unknown).any(|entry| nearest(&entry.key.text, record.fields.keys().map(String::as_str)) == Some(key))
 }
 
-/// Lists that mean nothing, or too much, when they are empty.
-const NEVER_EMPTY_LISTS: &[&str] = &["key", "select", "columns", "to_columns", "order_by", "inputs", "values", "partition_by", "sort_by"];
 /// Texts that name or compute something, on their own or in a list.
 const NEVER_EMPTY_TEXTS: &[&str] = &[
     "key",
