@@ -75,6 +75,18 @@ impl Karat {
         outcome
     }
 
+    /// Runs another copy of the binary, for callers who may not look into the target folder.
+    pub(crate) fn run_as(self, copy: &Path) -> Outcome {
+        let mut command = Command::new(self.0.get_program());
+        let own = binary();
+        command.args(self.0.get_args().map(|argument| if argument == own { copy.as_os_str() } else { argument }));
+        command.env_clear().envs(self.0.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+        if let Some(folder) = self.0.get_current_dir() {
+            command.current_dir(folder);
+        }
+        Self(command).run()
+    }
+
     /// Starts it and lets it run.
     pub(crate) fn start(mut self) -> Running {
         let child = self.0.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();

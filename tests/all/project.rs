@@ -82,7 +82,7 @@ impl Project {
     }
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("folders can be made");
     for entry in std::fs::read_dir(from).expect("the folder can be read") {
         let path = entry.expect("the folder can be read").path();

@@ -4,7 +4,7 @@ use crate::findings::{self, Findings};
 use crate::{Reference, ReferenceKind, SqlFacts, TableGraph, TableIndex, cycle};
 use karat_diagnostics::Diagnostic;
 use karat_spec::model::{Check, Incremental, Layer, TableName};
-use karat_spec::{ProjectSpec, TableSpec};
+use karat_spec::{ProjectSpec, SqlText, TableSpec};
 use std::collections::HashMap;
 
 /// The graph of all tables, and what is wrong with how they name each other. Total: a wrong name makes no edge.
@@ -15,17 +15,17 @@ pub fn build(spec: &ProjectSpec) -> (TableGraph, Vec<Diagnostic>) {
     for (position, table) in spec.tables.iter().enumerate() {
         let index = TableIndex::new(position);
         let facts = table.sql.as_ref().map(|sql| SqlFacts::read(sql.as_str()));
-        let mut references = Vec::new();
-        if let (Some(sql), Some(facts)) = (&table.sql, &facts) {
-            for table_use in &facts.tables {
-                let kind = if facts.parses { ReferenceKind::Sql } else { ReferenceKind::BrokenSql };
-                let span = sql.span(table_use.place.clone());
-                if table_use.parts.len() == 1 {
-                    // A template that was rendered to the name cannot be replaced by a plain name.
-                    let is_literal = (span.end - span.start) as usize == table_use.place.len();
-                    unqualified.insert((index, span), is_literal);
+        // A template may read other tables when nothing is there yet: the table needs both.
+        let full_facts = table.full_sql.as_ref().map(|sql| SqlFacts::read(sql.as_str()));
+        let mut references: Vec<Reference> = Vec::new();
+        for (sql, facts) in table.sql.iter().zip(&facts).chain(table.full_sql.iter().zip(&full_facts)) {
+            for (reference, is_literal) in read(sql, facts) {
+                if let Some(is_literal) = is_literal {
+                    unqualified.insert((index, reference.span), is_literal);
                 }
-                references.push(Reference { name: table_use.name(), target: None, span, kind });
+                if !references.contains(&reference) {
+                    references.push(reference);
+                }
             }
         }
         references.extend(named(table));
@@ -51,6 +51,17 @@ pub fn build(spec: &ProjectSpec) -> (TableGraph, Vec<Diagnostic>) {
     let mut diagnostics = found.into_vec();
     diagnostics.extend(cycle::findings(&graph));
     (graph, diagnostics)
+}
+
+/// The tables that one SQL text names; for a name without a layer also whether it is literally there, and not made by a template.
+fn read(sql: &SqlText, facts: &SqlFacts) -> Vec<(Reference, Option<bool>)> {
+    let kind = if facts.parses { ReferenceKind::Sql } else { ReferenceKind::BrokenSql };
+    let named = facts.tables.iter().map(|table| {
+        let span = sql.span(table.place.clone());
+        let is_literal = (span.end - span.start) as usize == table.place.len();
+        (Reference { name: table.name(), target: None, span, kind }, (table.parts.len() == 1).then_some(is_literal))
+    });
+    named.collect()
 }
 
 /// What is wrong with one reference by its full name, if anything.

@@ -18,14 +18,16 @@ static PAGES: [Explanation; 8] = [
         what: "SQL reads a table that no pipeline of the project defines.",
         why: "The run would fail in the middle, after other tables were already written.",
         fails: r#"version: 1
+connections: { exchange: { type: sqlite, path: exchange.db } }
 bronze:
-  trades: { from: { connection: warehouse, path: "in/*.parquet" } }
+  trades: { from: { connection: exchange, table: trades } }
 silver:
   clean: { sql: "SELECT price FROM bronze.tradez" }
 "#,
         passes: r#"version: 1
+connections: { exchange: { type: sqlite, path: exchange.db } }
 bronze:
-  trades: { from: { connection: warehouse, path: "in/*.parquet" } }
+  trades: { from: { connection: exchange, table: trades } }
 silver:
   clean: { sql: "SELECT price FROM bronze.trades" }
 "#,
@@ -58,12 +60,12 @@ silver:
         fails: r#"version: 1
 silver:
   one: { sql: "SELECT 1 AS n" }
-  two: { sql: "SELECT 1 AS n", checks: [{ type: relationship, columns: [n], to: silver.onne, to_columns: [n] }] }
+  two: { sql: "SELECT n FROM silver.one", incremental: { strategy: new_rows, inputs: [silver.onne] } }
 "#,
         passes: r#"version: 1
 silver:
   one: { sql: "SELECT 1 AS n" }
-  two: { sql: "SELECT 1 AS n", checks: [{ type: relationship, columns: [n], to: silver.one, to_columns: [n] }] }
+  two: { sql: "SELECT n FROM silver.one", incremental: { strategy: new_rows, inputs: [silver.one] } }
 "#,
         fix: "Write the full name of a defined table.",
     },
@@ -108,14 +110,16 @@ silver:
         what: "SQL of a Silver table reads Gold, or SQL of a Gold table reads Bronze.",
         why: "Bronze reads sources, Silver reads Bronze and Silver, Gold reads Silver and Gold: only then is every number in Gold made of cleaned data.",
         fails: r#"version: 1
+connections: { exchange: { type: sqlite, path: exchange.db } }
 bronze:
-  trades: { from: { connection: warehouse, path: "in/*.parquet" } }
+  trades: { from: { connection: exchange, table: trades } }
 gold:
   volume: { sql: "SELECT sum(price) AS volume FROM bronze.trades" }
 "#,
         passes: r#"version: 1
+connections: { exchange: { type: sqlite, path: exchange.db } }
 bronze:
-  trades: { from: { connection: warehouse, path: "in/*.parquet" } }
+  trades: { from: { connection: exchange, table: trades } }
 silver:
   trades: { sql: "SELECT price FROM bronze.trades WHERE price > 0" }
 gold:

@@ -11,9 +11,11 @@ mod explanations;
 mod findings;
 #[cfg(test)]
 mod fixture;
+mod layer_names;
 mod reference;
 pub mod render;
 pub mod select;
+mod select_shape;
 mod sql_facts;
 mod table_graph;
 

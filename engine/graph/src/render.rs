@@ -74,7 +74,7 @@ pub fn mermaid(graph: &TableGraph, shown: &BTreeSet<TableIndex>) -> String {
         }
         let _infallible = writeln!(out, "  subgraph {}", layer.as_str());
         for table in tables {
-            let _infallible = writeln!(out, "    t{}[\"{}\"]", table.position(), html(graph.name(*table).name()));
+            let _infallible = writeln!(out, "    t{}[\"{}\"]", table.position(), html(&graph.name(*table).to_string()));
         }
         out.push_str("  end\n");
     }
@@ -96,7 +96,7 @@ pub fn dot(graph: &TableGraph, shown: &BTreeSet<TableIndex>) -> String {
         }
         let _infallible = writeln!(out, "  subgraph cluster_{0} {{\n    label=\"{0}\";", layer.as_str());
         for table in tables {
-            let _infallible = writeln!(out, "    t{} [label=\"{}\"];", table.position(), escaped(graph.name(*table).name()));
+            let _infallible = writeln!(out, "    t{} [label=\"{}\"];", table.position(), escaped(&graph.name(*table).to_string()));
         }
         out.push_str("  }\n");
     }

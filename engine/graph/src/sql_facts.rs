@@ -2,13 +2,14 @@
 //!
 //! The dialect is the generic one, as in DataFusion. No types, no columns.
 
+use crate::{layer_names, select_shape};
 use sqlparser::ast::{
-    Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, Statement,
-    TableFactor, Visit, Visitor,
+    BinaryOperator, Expr, Function, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query,
+    Select, Spanned, Statement, TableFactor, Value, ValueWithSpan, Visit, Visitor, WindowType,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
-use sqlparser::tokenizer::{Location, Span as SqlSpan, Token, Tokenizer};
+use sqlparser::tokenizer::{Location, Span as SqlSpan};
 use std::ops::ControlFlow;
 
 /// Bytes of the SQL text.
@@ -27,6 +28,10 @@ pub struct SqlFacts {
     pub volatile_calls: Vec<(String, SqlPlace)>,
     /// Joins without any condition, by the joined table.
     pub unconditional_joins: Vec<SqlPlace>,
+    /// Comparisons with a literal NULL, which are never true.
+    pub null_comparisons: Vec<SqlPlace>,
+    /// Calls and a LIMIT that pick a row without saying in which order, with what they are called.
+    pub unordered_picks: Vec<(String, SqlPlace)>,
     /// True when the SELECT passes columns of one table on, at most renamed: no expression, filter, join or grouping.
     pub only_renames: bool,
 }
@@ -50,6 +55,12 @@ impl TableUse {
 
 const VOLATILE: [&str; 10] = ["now", "current_timestamp", "current_date", "current_time", "localtimestamp", "localtime", "today", "random", "uuid", "gen_random_uuid"];
 
+/// Window functions whose result depends on the order of rows.
+const ORDERED_WINDOWS: [&str; 7] = ["row_number", "first_value", "last_value", "nth_value", "lag", "lead", "ntile"];
+
+/// Aggregates whose result depends on the order of rows.
+const ORDERED_AGGREGATES: [&str; 3] = ["first_value", "last_value", "nth_value"];
+
 impl SqlFacts {
     /// Reads `sql`. Total: text that does not parse is scanned for names that start with a layer.
     #[must_use]
@@ -57,7 +68,7 @@ impl SqlFacts {
         let lines = Lines::new(sql);
         let dialect = GenericDialect {};
         let Ok(statements) = Parser::new(&dialect).try_with_sql(sql).and_then(|mut parser| parser.parse_statements()) else {
-            return Self { tables: scan(sql, &lines), ..Self::default() };
+            return Self { tables: layer_names::scan(sql, &lines), ..Self::default() };
         };
         let mut reader = Reader { lines: &lines, facts: Self { parses: true, ..Self::default() }, scopes: Vec::new() };
         for statement in &statements {
@@ -65,15 +76,18 @@ impl SqlFacts {
         }
         let mut facts = reader.facts;
         if let [Statement::Query(query)] = statements.as_slice() {
-            facts.wildcards = wildcards(&query.body, &lines);
-            facts.only_renames = query.with.is_none() && query.limit_clause.is_none() && only_renames(&query.body);
+            facts.wildcards = select_shape::wildcards(&query.body).into_iter().map(|span| lines.place(span)).collect();
+            facts.only_renames = query.with.is_none() && query.limit_clause.is_none() && select_shape::only_renames(&query.body);
+            if let (Some(limit), None) = (&query.limit_clause, &query.order_by) {
+                facts.unordered_picks.push(("limit".to_owned(), lines.place(limit.span())));
+            }
         }
         facts
     }
 }
 
 /// Byte offsets of line starts, to turn the parser's lines and columns into bytes.
-struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     sql: &'a str,
     starts: Vec<usize>,
 }
@@ -84,7 +98,7 @@ impl<'a> Lines<'a> {
         Self { sql, starts: std::iter::once(0).chain(breaks).collect() }
     }
 
-    fn offset(&self, location: Location) -> usize {
+    pub(crate) fn offset(&self, location: Location) -> usize {
         let line = usize::try_from(location.line.saturating_sub(1)).unwrap_or(usize::MAX);
         let Some(start) = self.starts.get(line) else { return self.sql.len() };
         let skip = usize::try_from(location.column.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -152,6 +166,17 @@ impl Reader<'_> {
         }
     }
 
+    fn call(&mut self, function: &Function) {
+        let [ObjectNamePart::Identifier(ident)] = function.name.0.as_slice() else { return };
+        let name = folded(ident);
+        let place = || self.lines.place(ident.span);
+        if VOLATILE.contains(&name.as_str()) {
+            self.facts.volatile_calls.push((name, place()));
+        } else if is_unordered(&name, function) {
+            self.facts.unordered_picks.push((name, place()));
+        }
+    }
+
     /// A subquery may be one row, and a function is no table: only a plain table is reported.
     fn unconditional(&mut self, relation: &TableFactor) {
         if let TableFactor::Table { name, args: None, .. } = relation {
@@ -170,7 +195,7 @@ impl Visitor for Reader<'_> {
             None => (Vec::new(), false),
         };
         self.scopes.push(Scope { ctes, visible: 0, is_recursive });
-        selects(&query.body, &mut |select| self.select(select));
+        select_shape::selects(&query.body, &mut |select| self.select(select));
         ControlFlow::Continue(())
     }
 
@@ -188,82 +213,36 @@ impl Visitor for Reader<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Self::Break> {
-        if let Expr::Function(function) = expr
-            && let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice()
-            && VOLATILE.contains(&folded(name).as_str())
-        {
-            self.facts.volatile_calls.push((folded(name), self.lines.place(name.span)));
+        match expr {
+            Expr::Function(function) => self.call(function),
+            Expr::BinaryOp { left, op: BinaryOperator::Eq | BinaryOperator::NotEq, right } if is_null(left) || is_null(right) => {
+                self.facts.null_comparisons.push(self.lines.place(expr.span()));
+            }
+            _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+fn is_null(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(ValueWithSpan { value: Value::Null, .. }))
+}
+
+/// True for a window without an order, and for an aggregate without one.
+fn is_unordered(name: &str, function: &Function) -> bool {
+    match &function.over {
+        Some(WindowType::WindowSpec(window)) => ORDERED_WINDOWS.contains(&name) && window.window_name.is_none() && window.order_by.is_empty(),
+        Some(WindowType::NamedWindow(_)) => false,
+        None => {
+            let has_order = |list: &FunctionArgumentList| list.clauses.iter().any(|clause| matches!(clause, FunctionArgumentClause::OrderBy(_)));
+            ORDERED_AGGREGATES.contains(&name) && function.within_group.is_empty() && matches!(&function.args, FunctionArguments::List(list) if !has_order(list))
+        }
     }
 }
 
 /// As DataFusion compares names: unquoted ones in lower case.
 fn folded(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
-}
-
-/// Calls `see` for every SELECT of a set operation; a loop, because chains of UNION are deep on the left.
-fn selects<'a>(body: &'a SetExpr, see: &mut impl FnMut(&'a Select)) {
-    let mut pending = vec![body];
-    while let Some(body) = pending.pop() {
-        match body {
-            SetExpr::Select(select) => see(select),
-            SetExpr::SetOperation { left, right, .. } => pending.extend([&**right, &**left]),
-            _ => {}
-        }
-    }
-}
-
-fn wildcards(body: &SetExpr, lines: &Lines<'_>) -> Vec<SqlPlace> {
-    let mut found = Vec::new();
-    selects(body, &mut |select| {
-        // `SELECT *` from the query's own CTE or subquery names its columns there.
-        let reads_tables = select.from.iter().flat_map(|from| std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)));
-        let is_open = reads_tables.clone().any(|relation| matches!(relation, TableFactor::Table { name, args: None, .. } if name.0.len() > 1));
-        for item in &select.projection {
-            match item {
-                SelectItem::Wildcard(options) if is_open => found.push(lines.place(options.wildcard_token.0.span)),
-                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(_), options) if is_open => found.push(lines.place(options.wildcard_token.0.span)),
-                _ => {}
-            }
-        }
-    });
-    found
-}
-
-fn only_renames(body: &SetExpr) -> bool {
-    let SetExpr::Select(select) = body else { return false };
-    let [from] = select.from.as_slice() else { return false };
-    let is_column = |expr: &Expr| matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
-    let is_plain = select.projection.iter().all(|item| match item {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => is_column(expr),
-        SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => true,
-    });
-    let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(expressions, _) if expressions.is_empty());
-    let is_one_table = from.joins.is_empty() && matches!(from.relation, TableFactor::Table { args: None, .. });
-    is_plain && is_one_table && !is_grouped && select.distinct.is_none() && select.selection.is_none() && select.having.is_none() && select.qualify.is_none()
-}
-
-/// `layer.table` in text that is no SQL, so that one syntax error does not look like a missing dependency.
-fn scan(sql: &str, lines: &Lines<'_>) -> Vec<TableUse> {
-    let dialect = GenericDialect {};
-    let mut tokens = Vec::new();
-    // The tokens before the fault are enough.
-    let _fault = Tokenizer::new(&dialect, sql).tokenize_with_location_into_buf(&mut tokens);
-    let word = |index: usize| match tokens.get(index).map(|token| &token.token) {
-        Some(Token::Word(word)) => Some(if word.quote_style.is_some() { word.value.clone() } else { word.value.to_lowercase() }),
-        _ => None,
-    };
-    (0..tokens.len())
-        .filter(|index| matches!(tokens.get(index + 1).map(|token| &token.token), Some(Token::Period)))
-        .filter_map(|index| {
-            let (layer, table) = (word(index)?, word(index + 2)?);
-            karat_spec::model::Layer::parse(&layer)?;
-            let place = lines.offset(tokens[index].span.start)..lines.offset(tokens[index + 2].span.end);
-            Some(TableUse { parts: vec![layer, table], place })
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -339,8 +318,23 @@ mod tests {
         let facts = SqlFacts::read("SELECT a.*, current_date FROM silver.a, silver.b JOIN gold.c ON true CROSS JOIN gold.d CROSS JOIN (SELECT 1) q");
         expect![[r#"[9..10] [("current_date", 12..24)] [40..48, 80..86] false"#]]
             .assert_eq(&format!("{:?} {:?} {:?} {}", facts.wildcards, facts.volatile_calls, facts.unconditional_joins, facts.only_renames));
+        let facts =
+            SqlFacts::read("SELECT row_number() OVER (PARTITION BY a), first_value(b), last_value(c ORDER BY d), lag(e) OVER w FROM silver.a WHERE f = NULL AND g IS NULL LIMIT 3");
+        expect![[r#"[("row_number", 7..17), ("first_value", 43..54), ("limit", 148..149)] [119..127]"#]]
+            .assert_eq(&format!("{:?} {:?}", facts.unordered_picks, facts.null_comparisons));
         assert!(SqlFacts::read("SELECT a, b AS c FROM bronze.x").only_renames);
         assert!(!SqlFacts::read("SELECT a, b + 1 AS c FROM bronze.x").only_renames);
         assert!(SqlFacts::read("WITH q AS (SELECT a FROM bronze.x) SELECT * FROM q").wildcards.is_empty());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics_and_every_place_lies_in_the_text(sql in "(SELECT |FROM |JOIN |WITH |[a-c]|\\.|,|\\(|\\)|\"|'|é|\\*|bronze|silver\\.x| AS | ON |UNION |now\\(\\)|--|/\\*|\n|\r|\t| ){0,25}") {
+            let facts = SqlFacts::read(&sql);
+            let places = facts.tables.iter().map(|table| &table.place).chain(&facts.wildcards).chain(&facts.unconditional_joins).chain(facts.volatile_calls.iter().map(|(_, place)| place));
+            for place in places {
+                proptest::prop_assert!(sql.get(place.clone()).is_some(), "{place:?}");
+            }
+        }
     }
 }

@@ -220,15 +220,15 @@ mod tests {
         expect![[r#"
             flowchart LR
               subgraph bronze
-                t1["binance"]
-                t2["rates"]
-                t4["bybit"]
+                t1["bronze.binance"]
+                t2["bronze.rates"]
+                t4["bronze.bybit"]
               end
               subgraph silver
-                t3["trades"]
+                t3["silver.trades"]
               end
               subgraph gold
-                t0["bars"]
+                t0["gold.bars"]
               end
               t2 -.-> t0
               t3 --> t0
@@ -242,17 +242,17 @@ mod tests {
               node [shape=box];
               subgraph cluster_bronze {
                 label="bronze";
-                t1 [label="binance"];
-                t2 [label="rates"];
-                t4 [label="bybit"];
+                t1 [label="bronze.binance"];
+                t2 [label="bronze.rates"];
+                t4 [label="bronze.bybit"];
               }
               subgraph cluster_silver {
                 label="silver";
-                t3 [label="trades"];
+                t3 [label="silver.trades"];
               }
               subgraph cluster_gold {
                 label="gold";
-                t0 [label="bars"];
+                t0 [label="gold.bars"];
               }
               t2 -> t0 [style=dashed];
               t3 -> t0;

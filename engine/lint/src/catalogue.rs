@@ -13,7 +13,7 @@ pub fn registry() -> &'static [&'static Rule] {
 /// The pages of all codes that lint can report, without those of the SQL engine: the model's, the graph's and the rules', sorted by code.
 #[must_use]
 pub fn explanations() -> Vec<&'static Explanation> {
-    let mut pages: Vec<&'static Explanation> = karat_graph::explanations().iter().chain(RULES.iter().map(|rule| &rule.page)).collect();
+    let mut pages: Vec<&'static Explanation> = karat_spec::explanations().iter().chain(karat_graph::explanations()).chain(RULES.iter().map(|rule| &rule.page)).collect();
     pages.sort_by_key(|page| page.code);
     pages
 }

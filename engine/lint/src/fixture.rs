@@ -2,7 +2,6 @@
 
 use karat_diagnostics::Diagnostic;
 use karat_diagnostics::render::{Color, text};
-use karat_graph::TableGraph;
 use karat_spec::model::{LintLevel, ProjectSpec};
 use karat_spec::{Capabilities, Catalog, Environment, PluginManifest, SourceSet};
 
@@ -10,7 +9,6 @@ use karat_spec::{Capabilities, Catalog, Environment, PluginManifest, SourceSet};
 pub(crate) struct Project {
     pub(crate) sources: SourceSet,
     pub(crate) spec: ProjectSpec,
-    pub(crate) graph: TableGraph,
     pub(crate) findings: Vec<Diagnostic>,
 }
 
@@ -29,7 +27,7 @@ impl Project {
         let (graph, more) = karat_graph::build(&spec);
         findings.extend(more);
         findings.extend(crate::run(&spec, &graph, &catalog));
-        Self { sources, spec, graph, findings }
+        Self { sources, spec, findings }
     }
 
     /// The findings as people see them.

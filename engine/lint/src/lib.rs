@@ -14,6 +14,8 @@ mod view;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod tests;
 
 pub use catalogue::{explain, explanations, registry};
 pub use rule::{Group, Rule};

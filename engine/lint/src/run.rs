@@ -60,6 +60,10 @@ impl Found {
         let same = finding.message.replace(&format!("`{table}`"), "``");
         if let Some(index) = self.by_place.get(&(code, span, same.clone())) {
             let others = &mut self.list[*index].1;
+            // What names no table, such as a fault of a connection, holds once.
+            if same == finding.message {
+                return;
+            }
             if others.last().is_none_or(|last| last != table) {
                 others.push(table.to_owned());
             }

@@ -19,8 +19,8 @@ pub(crate) const CHECKS: [CheckKind; 6] = [CheckKind::NotNull, CheckKind::Unique
 pub(crate) const ON_FAIL: [OnFail; 2] = [OnFail::Fail, OnFail::Warn];
 
 /// Keys of a table that this build does not run, by JSON pointer, with what would happen instead.
-pub(crate) const TABLE_KEYS: [(&str, &str); 3] = [
-    ("/dedup", "rows would be kept as they come"),
-    ("/tests", "`karat test` is not part of this build, so nobody would see a failing test"),
-    ("/layout/bucket_by", "files would be laid out without buckets"),
-];
+pub(crate) const TABLE_KEYS: [(&str, &str); 2] =
+    [("/tests", "`karat test` is not part of this build, so nobody would see a failing test"), ("/layout/bucket_by", "files would be laid out without buckets")];
+
+/// The same, of Bronze tables alone.
+pub(crate) const BRONZE_KEYS: [(&str, &str); 1] = [("/dedup", "rows would be kept as they come; `dedup` of a Silver table keeps one row per key")];

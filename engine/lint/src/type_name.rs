@@ -205,7 +205,27 @@ mod tests {
                 Err(fault) => format!("{name} = {}; {}", fault.what, fault.help.unwrap_or_default()),
             })
             .collect();
-        expect![[""]].assert_eq(&lines.join("\n"));
+        expect![[r#"
+             = `` is no type; types are `bigint`, `bigint unsigned`, `binary`, `boolean`, `date`, `double`, `int`, `int unsigned`, `interval`, `json`, `real`, `smallint`, `smallint unsigned`, `text`, `tinyint`, `tinyint unsigned`, `uuid`, `time`, `timestamp`, `timestamptz`, `decimal(p,s)`, `list<T>`, `struct<name: T>`
+            Int = `Int` is no type; write `int`
+            INTEGER = `INTEGER` is no type; write `int`
+            varchar(20) = `varchar(20)` is no type; write `text`
+            numeric(10,2) = `numeric(10,2)` is no type; write `decimal(10,2)`
+            decimal = `decimal` has no precision and scale; write, for example, `decimal(18,2)`
+            decimal(0) = the precision of `decimal` is from 1 to 76; 
+            decimal(3,5) = the scale 5 is greater than the precision 3; the precision counts all digits, the scale those after the point
+            decimal(x) = precision and scale of `decimal` are whole numbers; write, for example, `decimal(18,2)`
+            decimal(3 = a closing parenthesis is missing; 
+            timestamp(10) = the precision of `timestamp` is a number of digits from 0 to 9; 
+            int(11) = `int` takes no parameters; write `int`
+            txet = `txet` is no type; did you mean `text`?
+            list<int = `list<` is not closed; write `list<T>`
+            list<foo> = `foo` is no type; types are `bigint`, `bigint unsigned`, `binary`, `boolean`, `date`, `double`, `int`, `int unsigned`, `interval`, `json`, `real`, `smallint`, `smallint unsigned`, `text`, `tinyint`, `tinyint unsigned`, `uuid`, `time`, `timestamp`, `timestamptz`, `decimal(p,s)`, `list<T>`, `struct<name: T>`
+            struct<a> = a field of a struct has no type; write `struct<name: T, …>`
+            struct<a: int,> = a field of a struct has no type; write `struct<name: T, …>`
+            struct<: int> = a field of a struct has no name; write `struct<name: T, …>`
+            struct<a: int>> = `int>` is no type; did you mean `int`?
+            geography = `geography` is no type; types are `bigint`, `bigint unsigned`, `binary`, `boolean`, `date`, `double`, `int`, `int unsigned`, `interval`, `json`, `real`, `smallint`, `smallint unsigned`, `text`, `tinyint`, `tinyint unsigned`, `uuid`, `time`, `timestamp`, `timestamptz`, `decimal(p,s)`, `list<T>`, `struct<name: T>`"#]].assert_eq(&lines.join("\n"));
         assert!(check(&"list<".repeat(100_000)).is_err() && check(&format!("{}int{}", "list<".repeat(5_000), ">".repeat(5_000))).is_err());
     }
 }

@@ -8,6 +8,9 @@ use karat_spec::{Capabilities, Catalog, PluginManifest, ProjectSpec, TableSpec};
 /// The connection that every project has.
 pub(crate) const WAREHOUSE: &str = "warehouse";
 
+/// Files that carry no types, by the end of their names.
+const TEXT_FILES: [&str; 8] = [".csv", ".ndjson", ".jsonl", ".csv.gz", ".csv.zst", ".ndjson.gz", ".ndjson.zst", ".jsonl.gz"];
+
 /// The whole project with its graph.
 #[derive(Clone, Copy)]
 pub(crate) struct ProjectView<'a> {
@@ -105,6 +108,13 @@ impl<'a> TableView<'a> {
         self.table.spans.key(pointer)
     }
 
+    /// True when the table itself writes the key at `pointer`; a default that does not suit every table is no fault of a table.
+    pub(crate) fn writes(&self, pointer: &str) -> bool {
+        let Some(pipeline) = self.project.spec.pipelines.get(self.table.pipeline) else { return false };
+        let key = self.key(pointer);
+        self.table.spans.contains(pointer) && key.file == pipeline.file && !is_in_defaults(pipeline, key)
+    }
+
     pub(crate) fn bronze(&self) -> Option<&'a BronzeTable> {
         self.table.bronze()
     }
@@ -121,13 +131,17 @@ impl<'a> TableView<'a> {
         self.bronze()?.cdc.as_ref()
     }
 
+    /// True when a cursor is written.
     pub(crate) fn has_cursor(&self) -> bool {
-        self.cdc().is_some_and(|cdc| cdc.cursor.is_some() || cdc.cursor_sql.is_some())
+        self.table.incomplete || self.cdc().is_some_and(|cdc| cdc.cursor.is_some() || cdc.cursor_sql.is_some())
     }
 
-    /// What a Bronze table reads in each run; `full` by default.
-    pub(crate) fn strategy(&self) -> Strategy {
-        self.cdc().and_then(|cdc| cdc.strategy).unwrap_or(Strategy::Full)
+    /// What a Bronze table reads in each run, `full` by default; `None` when it is written but could not be read.
+    pub(crate) fn strategy(&self) -> Option<Strategy> {
+        match self.cdc().and_then(|cdc| cdc.strategy) {
+            Some(strategy) => Some(strategy),
+            None => (!self.is_unread("/cdc/strategy")).then_some(Strategy::Full),
+        }
     }
 
     /// The load mode as written.
@@ -135,21 +149,33 @@ impl<'a> TableView<'a> {
         self.table.load().and_then(|load| load.mode)
     }
 
-    /// The load mode, written or by default.
-    pub(crate) fn load_mode(&self) -> LoadMode {
-        let by_default = match (self.table.bronze(), self.strategy()) {
-            (None, _) | (Some(_), Strategy::Full) => LoadMode::Replace,
-            (_, Strategy::Id) => LoadMode::Append,
-            (_, Strategy::Window) => LoadMode::Window,
-            (_, Strategy::Timestamp | Strategy::Hybrid | Strategy::Diff | Strategy::Log) if self.may_have_key() => LoadMode::Upsert,
-            _ => LoadMode::Append,
-        };
-        self.written_mode().unwrap_or(by_default)
+    /// The load mode, written or by default; `None` when what decides could not be read.
+    pub(crate) fn load_mode(&self) -> Option<LoadMode> {
+        if let Some(mode) = self.written_mode() {
+            return Some(mode);
+        }
+        if self.is_unread("/load/mode") {
+            return None;
+        }
+        if self.table.bronze().is_none() {
+            return Some(LoadMode::Replace);
+        }
+        Some(match self.strategy()? {
+            Strategy::Full => LoadMode::Replace,
+            Strategy::Window => LoadMode::Window,
+            Strategy::Timestamp | Strategy::Hybrid | Strategy::Diff | Strategy::Log if self.may_have_key() => LoadMode::Upsert,
+            Strategy::Id | Strategy::Timestamp | Strategy::Hybrid | Strategy::Diff | Strategy::Log => LoadMode::Append,
+        })
     }
 
-    /// True when a key is written.
+    /// True when the text holds something at `pointer`, or may, that the model lacks.
+    fn is_unread(&self, pointer: &str) -> bool {
+        self.table.incomplete && self.table.spans.contains(pointer)
+    }
+
+    /// True when a key is written, or may be written in what could not be read.
     pub(crate) fn has_key(&self) -> bool {
-        self.table.key().is_some_and(|key| !key.is_empty())
+        self.table.incomplete || self.table.key().is_some_and(|key| !key.is_empty())
     }
 
     /// True when a key is written, or the source table may have a primary key.
@@ -172,11 +198,10 @@ impl<'a> TableView<'a> {
 
     /// True for CSV and NDJSON, where `types` is the whole schema.
     pub(crate) fn has_only_declared_types(&self) -> bool {
-        let Some(source) = self.source.filter(|source| source.can().declared_types_only || source.reads_files()) else { return false };
-        let path = self.from().and_then(|from| from.path.as_deref()).unwrap_or("");
-        match source.connection.settings.known_text("format") {
+        let (Some(source), Some(path)) = (self.source, self.from().and_then(|from| from.path.as_deref())) else { return false };
+        match source.connection.settings.get("format").and_then(|format| format.as_str()) {
             Some(format) => matches!(format, "csv" | "ndjson"),
-            None => [".csv", ".ndjson", ".jsonl", ".csv.gz", ".csv.zst", ".ndjson.gz", ".ndjson.zst"].iter().any(|ending| path.ends_with(ending)),
+            None => source.can().declared_types_only || TEXT_FILES.iter().any(|ending| path.ends_with(ending)),
         }
     }
 
@@ -194,37 +219,67 @@ impl ProjectView<'_> {
         }
         Diagnostic::global(Code(""), Severity::Error, message)
     }
+
+    /// A finding at a key of `karat.yaml`, if its place is known.
+    pub(crate) fn at_key(&self, pointer: &str, message: impl Into<String>) -> Diagnostic {
+        if self.spec.spans.contains(pointer) {
+            return crate::rule::at(self.spec.spans.key(pointer), message);
+        }
+        Diagnostic::global(Code(""), Severity::Error, message)
+    }
+}
+
+/// True when `key` stands between the key `defaults` of the pipeline and the key after it.
+fn is_in_defaults(pipeline: &PipelineSpec, key: Span) -> bool {
+    if !pipeline.spans.contains("/defaults") {
+        return false;
+    }
+    let start = pipeline.spans.key("/defaults").start;
+    let sections = pipeline.spans.pointers().filter(|pointer| pointer.matches('/').count() == 1).map(|pointer| pipeline.spans.key(pointer).start);
+    let end = sections.filter(|section| *section > start).min().unwrap_or(u32::MAX);
+    (start..end).contains(&key.start)
 }
 
 /// A list of column names in a table.
 pub(crate) struct ColumnList<'a> {
     pub(crate) pointer: String,
     pub(crate) columns: &'a [String],
-    /// True when the columns are those of another table.
-    pub(crate) is_elsewhere: bool,
+    pub(crate) kind: ListKind,
+}
+
+/// What a list of columns asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ListKind {
+    /// Columns of this table.
+    Own,
+    /// Which columns are taken.
+    Choice,
+    /// Columns of another table.
+    Elsewhere,
 }
 
 /// Every list of columns that a table holds.
 pub(crate) fn column_lists<'a>(table: &TableView<'a>) -> Vec<ColumnList<'a>> {
     let spec = table.table;
+    let (bronze, layout) = (spec.bronze(), spec.layout());
     let mut lists = Vec::new();
-    let mut add = |pointer: &str, columns: Option<&'a Vec<String>>, is_elsewhere: bool| {
-        if let Some(columns) = columns {
-            lists.push(ColumnList { pointer: pointer.to_owned(), columns, is_elsewhere });
-        }
+    let mut add = |pointer: &str, columns: Option<&'a Vec<String>>, kind: ListKind| {
+        lists.extend(columns.map(|columns| ColumnList { pointer: pointer.to_owned(), columns, kind }));
     };
-    add("/key", spec.key(), false);
-    add("/select", spec.bronze().and_then(|bronze| bronze.select.as_ref()), false);
-    add("/exclude", spec.bronze().and_then(|bronze| bronze.exclude.as_ref()), false);
-    add("/layout/sort_by", spec.layout().and_then(|layout| layout.sort_by.as_ref()), false);
-    add("/layout/bucket_by/columns", spec.layout().and_then(|layout| layout.bucket_by.as_ref()).map(|buckets| &buckets.columns), false);
-    add("/dedup/order_by", spec.dedup().map(|dedup| &dedup.order_by), false);
+    add("/key", spec.key(), ListKind::Own);
+    add("/select", bronze.and_then(|bronze| bronze.select.as_ref()), ListKind::Choice);
+    add("/exclude", bronze.and_then(|bronze| bronze.exclude.as_ref()), ListKind::Choice);
+    add("/layout/sort_by", layout.and_then(|layout| layout.sort_by.as_ref()), ListKind::Own);
+    add("/layout/bucket_by/columns", layout.and_then(|layout| layout.bucket_by.as_ref()).map(|buckets| &buckets.columns), ListKind::Own);
+    add("/dedup/order_by", spec.dedup().map(|dedup| &dedup.order_by), ListKind::Own);
     for (pointer, check) in table.checks() {
         match check {
-            Check::NotNull { columns, .. } | Check::Unique { columns, .. } | Check::ReconcilesWith { columns, .. } => add(&format!("{pointer}/columns"), Some(columns), false),
+            Check::NotNull { columns, .. } | Check::Unique { columns, .. } | Check::ReconcilesWith { columns, .. } => {
+                add(&format!("{pointer}/columns"), Some(columns), ListKind::Own)
+            }
             Check::Relationship { columns, to_columns, .. } => {
-                add(&format!("{pointer}/columns"), Some(columns), false);
-                add(&format!("{pointer}/to_columns"), Some(to_columns), true);
+                add(&format!("{pointer}/columns"), Some(columns), ListKind::Own);
+                add(&format!("{pointer}/to_columns"), Some(to_columns), ListKind::Elsewhere);
             }
             _ => {}
         }

@@ -1,10 +1,31 @@
 //! Graph, schemas and state to an explicit plan of what a run will do.
 //!
-//! Pure: no I/O, no clock, no plugin code. What sources and state say comes in as values.
-//! Read next: [`RunPlan`], then `build.rs`.
+//! Pure: no I/O, no clock, no plugin code. What sources, targets and state say comes in as values.
+//! Read next: [`RunPlan`], then `build.rs`, `copy.rs` and `transform.rs`.
 
+mod build;
+mod check;
+mod copy;
+mod ddl;
+mod ends;
+mod estimate;
+mod explanations;
+mod findings;
+mod guarantee;
+mod input;
+mod judge;
+mod lossy;
 mod model;
+mod predicate;
+pub mod render;
+mod transform;
 mod work;
 
-pub use model::{ChunkPlan, Guarantee, LayoutPlan, RunPlan, SchedulePlan, StageKind, TablePlan, TargetPlan};
+#[cfg(test)]
+mod tests;
+
+pub use build::build;
+pub use explanations::explanations;
+pub use input::{PlanInput, PlanOptions, Schemas, Targets};
+pub use model::{ChunkPlan, Guarantee, LayoutPlan, RunPlan, SchedulePlan, StageKind, TablePlan, TargetPlan, json_schema};
 pub use work::{CheckWork, CopyWork, GuardWork, StageWork, TransformWork};

@@ -4,6 +4,7 @@ use crate::StageWork;
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::fmt;
 
 /// What a run will do: tables in waves, and each table's stage.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -12,6 +13,8 @@ pub struct RunPlan {
     pub project: String,
     /// True when nothing outside the YAML was asked: no database, no state.
     pub offline: bool,
+    /// True when every table starts anew, whatever was delivered before.
+    pub full_refresh: bool,
     /// Full names of tables that can run at once, wave after wave.
     pub waves: Vec<Vec<String>>,
     /// The tables by full name, in running order.
@@ -53,7 +56,7 @@ pub struct TablePlan {
     pub estimated_rows: Option<u64>,
     /// Bytes that will be read, about.
     pub estimated_bytes: Option<u64>,
-    /// Files that will be made, about.
+    /// Files that will be made in each partition, about.
     pub estimated_files: Option<u64>,
     /// What changes about the target's columns: `create`, or one line per change.
     pub ddl: Vec<String>,
@@ -61,6 +64,8 @@ pub struct TablePlan {
     pub checks: Vec<String>,
     /// What starts it.
     pub schedule: Option<SchedulePlan>,
+    /// What is copied, as people read it: connection and object; for transforms the tables that the SELECT reads.
+    pub reads: Vec<String>,
     /// Defaults that were filled in, by key, as the user could write them.
     pub defaults: IndexMap<String, String>,
     /// What somebody should know before it runs.
@@ -105,6 +110,17 @@ pub enum Guarantee {
     G3,
 }
 
+impl fmt::Display for Guarantee {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::G0 => "G0",
+            Self::G1 => "G1",
+            Self::G2 => "G2",
+            Self::G3 => "G3",
+        })
+    }
+}
+
 /// How much is read at once.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ChunkPlan {
@@ -138,4 +154,10 @@ pub struct SchedulePlan {
     pub cron: String,
     /// IANA time zone.
     pub timezone: String,
+}
+
+/// The JSON Schema (2020-12) of [`RunPlan`]: the content of `schemas/plan.schema.json`.
+#[must_use]
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(RunPlan).to_value()
 }

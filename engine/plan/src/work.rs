@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use karat_plugin_api::{ColumnChoice, CursorExpr, FileLayout, SourceObject};
 use karat_spec::SqlText;
-use karat_spec::model::{Check, ChunkRows, NullCursor, SchemaChanges, Strategy, TableName};
+use karat_spec::model::{Check, ChunkRows, Dedup, NullCursor, SchemaChanges, Strategy, TableName};
 use std::time::Duration;
 
 /// One stage, ready to run.
@@ -77,6 +77,8 @@ pub struct TransformWork {
     pub sql: SqlText,
     /// Tables that the SELECT reads.
     pub inputs: Vec<TableName>,
+    /// Keeps one row per key.
+    pub dedup: Option<Dedup>,
     /// Types that the output is cast to.
     pub types: IndexMap<String, String>,
     /// The key columns.

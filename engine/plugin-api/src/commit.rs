@@ -56,7 +56,10 @@ pub struct CommitRecord {
     pub rows: u64,
 }
 
-/// One commit to make: takes effect only if the newest record is exactly `(seq - 1, lo)`.
+/// One commit to make: takes effect only if the newest record of the stream is exactly `(seq - 1, lo)` of the same generation.
+///
+/// The first commit of a generation has `seq` 1 and `lo` [`Position::Start`], and takes effect only if the newest record is of the generation
+/// before it, or if there is none: a late commit of an older generation never follows it. Every load in `Replace` mode writes a new generation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CommitRequest {
     /// What the record will say.

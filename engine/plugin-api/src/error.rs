@@ -34,6 +34,8 @@ pub enum ErrorKind {
     Corrupt,
     /// A commit was sent and nobody knows whether it took effect.
     UnknownOutcome,
+    /// Rows failed a check whose `on_fail` is `fail`: nothing of the batch became visible.
+    CheckFailed,
     /// The run was told to stop.
     Cancelled,
     /// A mistake in this program.
@@ -41,6 +43,27 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All kinds.
+    pub const ALL: [Self; 17] = [
+        Self::Unreachable,
+        Self::Busy,
+        Self::NotFound,
+        Self::PermissionDenied,
+        Self::SchemaMismatch,
+        Self::BadData,
+        Self::NoSpace,
+        Self::OutOfMemory,
+        Self::BadConfiguration,
+        Self::Unsupported,
+        Self::Conflict,
+        Self::Refused,
+        Self::Corrupt,
+        Self::CheckFailed,
+        Self::UnknownOutcome,
+        Self::Cancelled,
+        Self::Bug,
+    ];
+
     /// True when the same request may succeed a moment later.
     #[must_use]
     pub fn is_transient(self) -> bool {
@@ -58,6 +81,7 @@ impl ErrorKind {
             | Self::Refused
             | Self::Corrupt
             | Self::UnknownOutcome
+            | Self::CheckFailed
             | Self::Cancelled
             | Self::Bug => false,
         }
@@ -81,6 +105,7 @@ impl ErrorKind {
             Self::Refused => "refused",
             Self::Corrupt => "corrupt",
             Self::UnknownOutcome => "unknown_outcome",
+            Self::CheckFailed => "check_failed",
             Self::Cancelled => "cancelled",
             Self::Bug => "bug",
         }

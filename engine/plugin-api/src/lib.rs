@@ -4,6 +4,7 @@
 //! Every sentence of a contract here is a case of the conformance suite in `testkit`.
 //! Read next: [`Source`], [`Sink`], then [`Position`].
 
+pub mod cells;
 mod commit;
 mod error;
 mod plugin;
@@ -18,4 +19,4 @@ pub use plugin::{ConnectContext, Connector, Plugin};
 pub use position::{CursorValue, FileIdentity, Position, Tail};
 pub use schema::{Column, DeclaredType, SourceSchema, TYPE_NAMES, TypeError};
 pub use sink::{FileLayout, Load, LoadRequest, Sink, Staged, StagedFile, TargetObject, WriteMode, WriteProgress};
-pub use source::{BatchStream, ColumnChoice, CursorExpr, ReadRequest, ReadStrategy, Source, SourceBatch, SourceObject, SourceRead};
+pub use source::{BatchStream, ColumnChoice, CursorExpr, ExtraColumns, ReadRequest, ReadStrategy, Source, SourceBatch, SourceObject, SourceRead};

@@ -65,6 +65,16 @@ pub enum ReadStrategy {
     },
 }
 
+/// What happens to columns that a file or object has, and the request does not name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExtraColumns {
+    /// The read fails: somebody should decide. For sources whose columns exist only by declaration.
+    #[default]
+    Refuse,
+    /// They are left out, because the user selected columns or asked for that.
+    Ignore,
+}
+
 /// One read.
 #[derive(Debug, Clone)]
 pub struct ReadRequest {
@@ -72,6 +82,8 @@ pub struct ReadRequest {
     pub object: SourceObject,
     /// The columns, in the order of the batches. All are in the schema that [`Source::describe`] gave, or declared by the user.
     pub columns: Vec<ColumnChoice>,
+    /// What happens to columns that are not among them; only files look at it.
+    pub extra_columns: ExtraColumns,
     /// Which rows.
     pub strategy: ReadStrategy,
     /// Rows per batch, at most. A batch never crosses a multiple of this count, so that files can close on exact row counts.
@@ -121,11 +133,12 @@ pub trait Source: Send + Sync {
 
     /// Where this read would end, if that can be said without reading rows; `None` where it cannot.
     ///
-    /// A full read whose answer equals the committed position has nothing new and may be left out.
+    /// A read whose answer equals the `committed` position has nothing new and may be left out; that position also spares work, such as hashing
+    /// a file again that has not changed since.
     ///
     /// # Errors
     /// As [`Source::read`].
-    async fn probe(&self, _request: &ReadRequest) -> Result<Option<Position>, ConnectorError> {
+    async fn probe(&self, _request: &ReadRequest, _committed: &Position) -> Result<Option<Position>, ConnectorError> {
         Ok(None)
     }
 

@@ -53,7 +53,7 @@ fn connection(reader: &mut Reader<'_>, entry: &Entry) -> ConnectionSpec {
     let Some(shape) = reader.plugin_shape(&plugin) else { return spec };
     let settings = Node { content: Content::Map(Map { entries: map.entries.iter().filter(|entry| &*entry.key.text != "type").cloned().collect() }), ..(*entry.value).clone() };
     let subject = format!("the connection `{name}`");
-    let mut walk = Walk::new(&subject, entry.value.span, Dynamic::Rendered, &mut reader.findings).hiding_values();
+    let mut walk = Walk::new(&subject, entry.value.span, Dynamic::Rendered, &mut reader.findings).of_connection(&name);
     let value = walk.value(&settings, &shape);
     spec.spans = walk.spans;
     if let Some(kind) = map.get("type") {
@@ -122,11 +122,13 @@ fn check_addresses(reader: &mut Reader<'_>, plugin: &str, name: &str, map: &Map)
         let Some(scalar) = entry.value.scalar().filter(|scalar| !scalar.is_unresolved()) else { continue };
         let text = scalar.value();
         let span: Span = entry.value.span;
-        let path = format!("{}.{}", name, entry.key.text);
+        let path = format!("connections.{name}.{}", entry.key.text);
         match &*entry.key.text {
             "url" => reader.findings.extend(address::url_problem(text, schemes).map(|problem| problem.finding(&path, span))),
+            // Above 65535 the manifest's own bound speaks.
             "port" => {
-                if let Plain::Integer(port) = resolve(text) {
+                let reported = reader.findings.iter().rev().any(|finding| finding.primary.as_ref().is_some_and(|label| label.span == span));
+                if let (Plain::Integer(port), false) = (resolve(text), reported) {
                     reader.findings.extend(address::port_problem(port).map(|problem| problem.finding(&path, span)));
                 }
             }

@@ -25,7 +25,13 @@ pub(crate) fn overlay(low: &Rc<Node>, high: &Rc<Node>) -> Rc<Node> {
         }
     }
     entries.extend(above.entries.iter().filter(|entry| below.get(&entry.key.text).is_none()).cloned());
-    Rc::new(Node { span: high.span, content: Content::Map(Map { entries }), weight: low.weight.saturating_add(high.weight), dynamic: low.dynamic || high.dynamic })
+    Rc::new(Node {
+        span: high.span,
+        content: Content::Map(Map { entries }),
+        weight: low.weight.saturating_add(high.weight),
+        depth: low.depth.max(high.depth),
+        dynamic: low.dynamic || high.dynamic,
+    })
 }
 
 fn differs(below: &Map, above: &Map, key: &str) -> bool {

@@ -23,7 +23,8 @@ pub(crate) fn name_finding(kind: &str, name: &str, span: Span) -> Option<Diagnos
         finding = finding.with_note(format!("it holds the character U+{:04X}, which is not ASCII", u32::from(odd)));
     }
     let near = similar(name);
-    Some(finding.with_help_opt(is_name(&near).then(|| format!("write `{near}`"))))
+    let guessed = name.is_ascii() && !name.contains('$') && is_name(&near);
+    Some(finding.with_help_opt(guessed.then(|| format!("write `{near}`"))))
 }
 
 /// True when `name` follows the rule.

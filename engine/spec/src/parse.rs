@@ -3,7 +3,7 @@
 use crate::model::{ConnectionSpec, ProjectSpec, Settings};
 use crate::reader::Reader;
 use crate::{Catalog, Environment, SourceSet, SpanIndex, pipeline, project};
-use karat_diagnostics::{Diagnostic, Span};
+use karat_diagnostics::{Diagnostic, Fix, Span};
 use serde_json::{Map, Value};
 use std::collections::{BTreeSet, HashSet};
 
@@ -27,7 +27,29 @@ pub fn parse(sources: &SourceSet, environment: &Environment, catalog: &Catalog) 
         pipeline::read(&mut reader, &mut spec, &shared, &mut names, *file);
     }
     spec.secrets.0 = std::mem::take(&mut reader.renderer.secrets).into_iter().collect();
-    (spec, in_source_order(reader.findings))
+    let mut findings = in_source_order(reader.findings);
+    for finding in &mut findings {
+        mask(finding, &spec.secrets.0);
+    }
+    (spec, findings)
+}
+
+/// Bytes of the shortest secret that is looked for in messages; shorter ones would hide ordinary words.
+const SHORTEST_SECRET: usize = 4;
+
+/// The last line of defence: no message shows a value of the environment, however it came there.
+fn mask(finding: &mut Diagnostic, secrets: &[String]) {
+    for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST_SECRET) {
+        let texts = [&mut finding.message].into_iter().chain(&mut finding.notes).chain(&mut finding.help);
+        let texts = texts
+            .chain(finding.primary.iter_mut().chain(&mut finding.secondary).map(|label| &mut label.text))
+            .chain(finding.related.iter_mut().map(|related| &mut related.message));
+        for text in texts.filter(|text| text.contains(secret.as_str())) {
+            *text = text.replace(secret.as_str(), "***");
+        }
+        let shows = |fix: &Fix| fix.title.contains(secret.as_str()) || fix.edits.iter().any(|edit| edit.replacement.contains(secret.as_str()));
+        finding.fix = finding.fix.take().filter(|fix| !shows(fix));
+    }
 }
 
 fn root_name(sources: &SourceSet) -> String {

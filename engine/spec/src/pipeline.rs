@@ -86,7 +86,7 @@ fn header(reader: &mut Reader<'_>, root: &Rc<Node>, map: &Map, file: FileId, sco
         _ => serde_json::Map::new(),
     };
     let stem = stem(reader.sources.map.file(file).path());
-    let written = take::<String>(&mut values, "name");
+    let written = take::<String>(&mut reader.findings, &spans, &mut values, "name");
     let name_span = map.get("name").map_or(Span::start_of(file), |entry| entry.value.span);
     if written.is_some() || map.get("name").is_none() {
         let checked = written.as_deref().unwrap_or(&stem);
@@ -94,13 +94,14 @@ fn header(reader: &mut Reader<'_>, root: &Rc<Node>, map: &Map, file: FileId, sco
         let from_stem = written.is_none();
         reader.findings.extend(finding.map(|finding| if from_stem { finding.with_note("the name comes from the file; the key `name` can give another") } else { finding }));
     }
+    let findings = &mut reader.findings;
     let pipeline = PipelineSpec {
         name: written.unwrap_or(stem),
         file,
-        description: take(&mut values, "description"),
-        owner: take(&mut values, "owner"),
-        tags: take(&mut values, "tags").unwrap_or_default(),
-        schedule: take(&mut values, "schedule"),
+        description: take(findings, &spans, &mut values, "description"),
+        owner: take(findings, &spans, &mut values, "owner"),
+        tags: take(findings, &spans, &mut values, "tags").unwrap_or_default(),
+        schedule: take(findings, &spans, &mut values, "schedule"),
         connections: indexmap::IndexMap::new(),
         spans,
     };
@@ -130,7 +131,7 @@ fn unique_pipeline(reader: &mut Reader<'_>, names: &mut Names, pipeline: &Pipeli
 }
 
 /// Where sections and the names in them stand.
-fn index_names(spans: &mut SpanIndex, map: &Map) {
+pub(crate) fn index_names(spans: &mut SpanIndex, map: &Map) {
     for entry in map.entries.iter().filter(|entry| SECTIONS.contains(&&*entry.key.text)) {
         spans.insert(format!("/{}", entry.key.text), Some(entry.key.span), entry.value.span);
         for inner in entry.value.map().into_iter().flat_map(|map| &map.entries) {

@@ -3,10 +3,10 @@
 use crate::model::{Layer, LintSettings, ProjectSpec, StateSettings, VarUse};
 use crate::names::name_finding;
 use crate::reader::{Reader, record};
-use crate::shape::{Dynamic, Walk, any_value};
+use crate::shape::{Dynamic, Walk, any_value, is_misspelt};
 use crate::template::Scope;
 use crate::yaml::{Content, Entry, Node, load};
-use crate::{codes, connection};
+use crate::{SpanIndex, codes, connection, pipeline};
 use karat_diagnostics::{Diagnostic, Edit, FileId, Fix, Span};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -37,30 +37,36 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec) -> Shared {
     let header: Vec<Entry> = map.entries.iter().filter(|entry| !matches!(&*entry.key.text, "vars" | "defaults" | "connections")).cloned().collect();
     let header: Vec<Entry> = header.iter().map(|entry| reader.render_entry(entry, &scope)).collect();
     let mut walk = Walk::new("the project file", root.span, Dynamic::Rendered, &mut reader.findings);
-    let values = walk.record(&root, &header, known, &["version", "vars", "defaults", "connections"]).unwrap_or_default();
-    apply(spec, values);
-    if let Some(entry) = map.get("name") {
-        let name = entry.value.scalar().map(|scalar| scalar.value().to_owned());
-        reader.findings.extend(name.and_then(|name| name_finding("project", &name, entry.value.span)));
+    let values = walk.record(&root, &header, known, &["version", "vars", "defaults", "connections"]);
+    spec.spans = walk.spans;
+    pipeline::index_names(&mut spec.spans, map);
+    if let Some(Value::Object(values)) = values {
+        apply(&mut reader.findings, spec, values);
     }
     spec.connections = connection::read(reader, map.get("connections"), &scope);
     Shared { vars, defaults: defaults(reader, map.get("defaults")) }
 }
 
-fn apply(spec: &mut ProjectSpec, values: Value) {
-    let Value::Object(mut values) = values else { return };
+fn apply(findings: &mut Vec<Diagnostic>, spec: &mut ProjectSpec, mut values: Map<String, Value>) {
     if let Some(name) = values.get("name").and_then(Value::as_str) {
         name.clone_into(&mut spec.name);
     }
-    spec.state = take::<StateSettings>(&mut values, "state").unwrap_or_default();
-    spec.lint = take::<LintSettings>(&mut values, "lint").unwrap_or_default();
-    spec.memory_limit = take(&mut values, "memory_limit");
-    spec.jobs = take(&mut values, "jobs");
+    spec.state = take::<StateSettings>(findings, &spec.spans, &mut values, "state").unwrap_or_default();
+    spec.lint = take::<LintSettings>(findings, &spec.spans, &mut values, "lint").unwrap_or_default();
+    spec.memory_limit = take(findings, &spec.spans, &mut values, "memory_limit");
+    spec.jobs = take(findings, &spec.spans, &mut values, "jobs");
 }
 
-/// One key of a value that was checked against the shape of `T`.
-pub(crate) fn take<T: DeserializeOwned>(values: &mut Map<String, Value>, key: &str) -> Option<T> {
-    values.remove(key).and_then(|value| serde_json::from_value(value).ok())
+/// One key of a value that was checked against the shape of `T`; that serde refuses it would be a bug of the shape, and is reported as such.
+pub(crate) fn take<T: DeserializeOwned>(findings: &mut Vec<Diagnostic>, spans: &SpanIndex, values: &mut Map<String, Value>, key: &str) -> Option<T> {
+    let value = values.remove(key)?;
+    match serde_json::from_value(value) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            findings.push(Diagnostic::error(codes::WRONG_TYPE, format!("`{key}` cannot be read: {error}"), spans.value(&format!("/{key}"))));
+            None
+        }
+    }
 }
 
 /// The root mapping of a file; findings say why there is none.
@@ -99,6 +105,10 @@ fn first_line(text: &str, span: Span) -> Span {
 /// `version` is there and is 1.
 pub(crate) fn check_version(reader: &mut Reader<'_>, root: &Node, entries: &[Entry], subject: &str) {
     let Some(entry) = entries.iter().find(|entry| &*entry.key.text == "version") else {
+        let misspelt = record(&reader.pipeline_shape).is_some_and(|record| is_misspelt("version", entries, record));
+        if misspelt {
+            return;
+        }
         let place = entries.iter().map(|entry| entry.key.span).find(|key| key.file == root.span.file).unwrap_or(root.span);
         let start = Span { end: root.span.start, ..root.span };
         let finding = Diagnostic::error(codes::VERSION, format!("{subject} needs the key `version`"), place).with_help("add `version: 1`");

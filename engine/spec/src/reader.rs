@@ -8,8 +8,10 @@ use crate::yaml::{Content, Entry, Map, Node, Scalar};
 use crate::{Catalog, Environment, SourceSet, codes};
 use karat_diagnostics::{Diagnostic, Span};
 use schemars::generate::SchemaSettings;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 /// One parse in progress.
 pub(crate) struct Reader<'a> {
@@ -24,14 +26,17 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(sources: &'a SourceSet, environment: &'a Environment, catalog: &'a Catalog) -> Self {
+        static SCHEMAS: OnceLock<[Value; 2]> = OnceLock::new();
         let generator = || SchemaSettings::draft2020_12().for_deserialize().into_generator();
+        let [pipeline, project] =
+            SCHEMAS.get_or_init(|| [generator().into_root_schema_for::<PipelineDocument>().to_value(), generator().into_root_schema_for::<ProjectDocument>().to_value()]);
         Self {
             sources,
             catalog,
             renderer: Renderer::new(environment),
             findings: Vec::new(),
-            pipeline_shape: compile(generator().into_root_schema_for::<PipelineDocument>().as_value()),
-            project_shape: compile(generator().into_root_schema_for::<ProjectDocument>().as_value()),
+            pipeline_shape: compile(pipeline),
+            project_shape: compile(project),
             plugin_shapes: HashMap::new(),
         }
     }

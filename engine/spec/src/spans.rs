@@ -109,15 +109,6 @@ impl SqlText {
         self.whole
     }
 
-    /// The text, without a final semicolon, between `before` and `after`; places inside it stay known.
-    #[must_use]
-    pub fn wrapped(&self, before: &str, after: &str) -> Self {
-        let inner = self.text.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
-        let kept = self.pieces.iter().filter(|piece| piece.rendered.end <= inner.len());
-        let pieces = kept.map(|piece| Piece { rendered: piece.rendered.start + before.len()..piece.rendered.end + before.len(), source: piece.source });
-        Self::new(format!("{before}{inner}{after}"), pieces.collect(), self.whole)
-    }
-
     /// Where `range` bytes of the text stand in the source: exact for literal text, the whole template tag for rendered text.
     #[must_use]
     pub fn span(&self, range: Range<usize>) -> Span {

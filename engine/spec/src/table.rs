@@ -6,14 +6,15 @@ use crate::model::{BronzeTable, Layer, ProjectSpec, SqlTable, TableDefinition, T
 use crate::names::name_finding;
 use crate::pipeline::Names;
 use crate::positions::{file_text, sql_text};
-use crate::reader::Reader;
-use crate::shape::{Dynamic, Shape, Walk};
+use crate::reader::{Reader, field, record};
+use crate::shape::{Dynamic, Shape, Walk, is_misspelt};
 use crate::template::Scope;
 use crate::yaml::{Content, Entry, Map, Node, Scalar};
 use crate::{SpanIndex, SqlText, codes};
 use indexmap::IndexMap;
-use karat_diagnostics::{Diagnostic, Span, did_you_mean};
+use karat_diagnostics::{Code, Diagnostic, Span, did_you_mean};
 use minijinja::Value as TemplateValue;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 /// What the tables of one layer of one pipeline share.
@@ -69,14 +70,32 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mu
             }
         }
     };
+    // One mistake in a template shows in every element; the first element's finding is enough.
+    let mut reported: HashSet<(Code, Option<Span>)> = HashSet::new();
     for bindings in combined {
-        one(reader, spec, context, entry, &written, bindings);
+        let before = reader.findings.len();
+        one(reader, spec, context, &Written { entry, merged: &written, bindings });
+        let place = |finding: &Diagnostic| (finding.code, finding.primary.as_ref().map(|label| label.span));
+        let new = reader.findings.split_off(before);
+        let fresh: Vec<Diagnostic> = new.into_iter().filter(|finding| !reported.contains(&place(finding))).collect();
+        reported.extend(fresh.iter().map(place));
+        reader.findings.extend(fresh);
     }
 }
 
+/// One table before rendering.
+struct Written<'a> {
+    entry: &'a Entry,
+    /// What is written, over its defaults.
+    merged: &'a Rc<Node>,
+    /// The elements of `for_each`.
+    bindings: Bindings,
+}
+
 /// Renders, checks and types one table.
-fn one(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mut TableContext<'_>, entry: &Entry, written: &Rc<Node>, bindings: Bindings) {
-    let Some(name) = table_name(reader, context, entry, &bindings) else { return };
+fn one(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mut TableContext<'_>, written: &Written<'_>) {
+    let Written { entry, merged, bindings } = written;
+    let Some(name) = table_name(reader, context, entry, bindings) else { return };
     let name_span = entry.key.span;
     if let Some(first) = context.names.tables.get(&name) {
         let finding = Diagnostic::error(codes::DUPLICATE_NAME, format!("the table `{name}` is defined twice"), name_span);
@@ -90,18 +109,22 @@ fn one(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mut TableConte
     }
     context.names.tables.insert(name.clone(), name_span);
 
-    let is_incremental = written.map().is_some_and(|map| map.get("incremental").is_some());
-    let scope = table_scope(context, &name, &bindings, is_incremental);
-    let Content::Map(map) = &written.content else { return };
-    let entries = map.entries.iter().map(|entry| if &*entry.key.text == "for_each" { entry.clone() } else { reader.render_entry(entry, &scope) }).collect();
-    let node = Node { content: Content::Map(Map { entries }), ..(**written).clone() };
+    let is_incremental = merged.map().is_some_and(|map| map.get("incremental").is_some());
+    let scope = table_scope(context, &name, bindings, is_incremental);
+    let Content::Map(map) = &merged.content else { return };
+    // `for_each` has done its work: a table does not carry all elements of all its siblings.
+    let entries = map.entries.iter().filter(|entry| &*entry.key.text != "for_each").map(|entry| reader.render_entry(entry, &scope)).collect();
+    let node = Node { content: Content::Map(Map { entries }), ..(***merged).clone() };
     let Content::Map(rendered) = &node.content else { return };
 
     let mut walk = Walk::new(subject(context.layer), name_span, Dynamic::Rendered, &mut reader.findings);
     let value = walk.value(&node, context.shape);
-    let (spans, unresolved, incomplete) = (walk.spans, walk.unresolved, walk.incomplete);
-    let usable = check_keys(reader, context.layer, rendered, name_span);
-    let sql = if context.layer == Layer::Bronze { Sql::default() } else { sql(reader, map, rendered, &scope, &|| table_scope(context, &name, &bindings, false)) };
+    let (mut spans, unresolved, incomplete) = (walk.spans, walk.unresolved, walk.incomplete);
+    if let Some(for_each) = map.get("for_each") {
+        spans.insert("/for_each", Some(for_each.key.span), for_each.value.span);
+    }
+    let usable = check_keys(reader, context, rendered, name_span);
+    let sql = if context.layer == Layer::Bronze { Sql::default() } else { sql(reader, map, rendered, &scope, &|| table_scope(context, &name, bindings, false)) };
     let definition = value.filter(|_| usable && !sql.broken).and_then(|value| definition(reader, context.layer, value, name_span));
     let Some(definition) = definition else {
         spec.broken_tables.push((name, name_span));
@@ -137,7 +160,7 @@ fn table_name(reader: &mut Reader<'_>, context: &TableContext<'_>, entry: &Entry
     names.extend(bindings.iter().cloned());
     let mut text = Rc::clone(&entry.key.text);
     if text.contains("{{") || text.contains("{%") || text.contains("{#") {
-        let key = Node { span: entry.key.span, content: Content::Broken, weight: 1, dynamic: true };
+        let key = Node::leaf(entry.key.span, Content::Broken, true);
         let scalar = Scalar { text: Rc::clone(&text), style: entry.key.style, rendered: None };
         match reader.renderer.render(&text, &Scope::new(names)) {
             Ok(Some(rendered)) => text = Rc::clone(&rendered.text),
@@ -167,13 +190,18 @@ fn table_scope(context: &TableContext<'_>, name: &TableName, bindings: &Bindings
 }
 
 /// Rules between keys; false when what the table needs is not there.
-fn check_keys(reader: &mut Reader<'_>, layer: Layer, map: &Map, name_span: Span) -> bool {
+fn check_keys(reader: &mut Reader<'_>, context: &TableContext<'_>, map: &Map, name_span: Span) -> bool {
+    let layer = context.layer;
+    let misspelt = |key: &str| record(context.shape).is_some_and(|record| is_misspelt(key, &map.entries, record));
     exclusive(reader, map);
     if let Some(cdc) = map.get("cdc").and_then(|entry| entry.value.map()) {
         exclusive(reader, cdc);
     }
     if layer != Layer::Bronze {
         if map.get("sql").is_none() && map.get("sql_file").is_none() {
+            if misspelt("sql") || misspelt("sql_file") {
+                return false;
+            }
             let finding = Diagnostic::error(codes::MISSING_KEY, format!("{} needs the key `sql` or `sql_file`", subject(layer)), name_span);
             reader.findings.push(finding.with_help("add `sql` with one SELECT"));
             return false;
@@ -181,17 +209,27 @@ fn check_keys(reader: &mut Reader<'_>, layer: Layer, map: &Map, name_span: Span)
         return true;
     }
     let Some(from) = map.get("from") else {
+        if misspelt("from") {
+            return false;
+        }
         let finding = Diagnostic::error(codes::MISSING_KEY, "a Bronze table needs the key `from`", name_span);
         reader.findings.push(finding.with_help("add `from: { connection: …, table: … }`"));
         return false;
     };
     let Some(keys) = from.value.map() else { return false };
     let mut complete = exclusive(reader, keys);
-    if keys.get("connection").is_none() {
+    let from_shape = field(context.shape, "from");
+    let misspelt = |key: &str| from_shape.as_deref().and_then(record).is_some_and(|record| is_misspelt(key, &keys.entries, record));
+    if keys.get("connection").is_none() && misspelt("connection") {
+        complete = false;
+    } else if keys.get("connection").is_none() {
         reader.findings.push(Diagnostic::error(codes::MISSING_KEY, "`from` needs the key `connection`", from.key.span).with_help("add `connection` with the name of a connection"));
         complete = false;
     }
-    if ["table", "query", "path"].iter().all(|key| keys.get(key).is_none()) {
+    let objects = ["table", "query", "path"];
+    if objects.iter().all(|key| keys.get(key).is_none()) && objects.iter().any(|key| misspelt(key)) {
+        complete = false;
+    } else if objects.iter().all(|key| keys.get(key).is_none()) {
         reader
             .findings
             .push(Diagnostic::error(codes::MISSING_KEY, "`from` needs one of the keys `table`, `query`, `path`", from.key.span).with_help("add `table` with the name of a table"));
@@ -245,11 +283,10 @@ fn inline_sql(reader: &mut Reader<'_>, written: &Map, entry: &Entry, full_scope:
     }
     let text = sql_text(&reader.sources.map, &entry.value, scalar);
     let mut sql = Sql { text: Some(text), full: None, unresolved: scalar.is_unresolved(), broken: false };
-    if scalar.rendered.is_some() && scalar.text.contains("is_incremental") {
-        if let Some(again) = written.get("sql") {
-            let node = reader.render(&again.value, &full_scope());
-            sql.full = node.scalar().map(|scalar| sql_text(&reader.sources.map, &node, scalar));
-        }
+    let again = written.get("sql").filter(|_| scalar.rendered.is_some() && scalar.text.contains("is_incremental"));
+    if let Some(again) = again {
+        let node = reader.render(&again.value, &full_scope());
+        sql.full = node.scalar().map(|scalar| sql_text(&reader.sources.map, &node, scalar));
     }
     sql
 }

@@ -7,6 +7,7 @@ pub mod bench;
 pub mod generate;
 pub mod market;
 
+pub mod scaffold;
 pub mod tidy;
 
 use std::path::{Path, PathBuf};

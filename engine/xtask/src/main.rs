@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use xtask::{ChoreError, bench, generate, market, repository_root, tidy};
+use xtask::{ChoreError, bench, generate, market, repository_root, scaffold, tidy};
 
 /// Chores of the Karat repository.
 #[derive(Parser)]
@@ -20,6 +20,18 @@ enum Chore {
     Tidy,
     /// Writes everything that is generated: schemas, plugin manifests and the reference.
     Generate,
+    /// Writes the folder of a new plugin.
+    NewPlugin {
+        /// The name that `type` says in YAML, such as `postgres`.
+        name: String,
+    },
+    /// Writes the file of a new lint rule.
+    NewRule {
+        /// The code, such as `D017`.
+        code: String,
+        /// The rule's name in snake_case; it reads well after "allow".
+        name: String,
+    },
     /// Writes the database of the `market` pipeline; the same rows for the same arguments.
     Market {
         /// Trades of both exchanges together.
@@ -57,6 +69,14 @@ fn run(chore: Chore) -> Result<bool, ChoreError> {
         Chore::Generate => {
             let written = generate::write_all(&root)?;
             say(&format!("{written} generated files written"));
+            Ok(true)
+        }
+        Chore::NewPlugin { name } => {
+            say(&scaffold::new_plugin(&root, &name)?);
+            Ok(true)
+        }
+        Chore::NewRule { code, name } => {
+            say(&scaffold::new_rule(&root, &code, &name)?);
             Ok(true)
         }
         Chore::Market { rows, out } => {

@@ -39,7 +39,7 @@ impl Connector for Delta {
 
     const NAME: &'static str = "delta";
 
-    const DESCRIPTION: &'static str = "Delta Lake tables on a local disk";
+    const DESCRIPTION: &'static str = "Delta Lake tables on a local disk.";
 
     fn capabilities(&self) -> Capabilities {
         let modes = ["append", "upsert", "replace"];

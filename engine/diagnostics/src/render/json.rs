@@ -156,3 +156,119 @@ fn place(sources: &SourceMap, span: Span) -> PlaceRecord {
         byte_end: Some(span.end),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Code, Edit, Fix, Severity, SourceFile};
+    use expect_test::expect;
+
+    #[test]
+    fn findings_are_one_object_with_places_in_lines_and_bytes() {
+        let mut sources = SourceMap::default();
+        let file = sources.add(SourceFile::new("a.yaml", "é: ab\nc: d\n"));
+        let first = Diagnostic::error(Code("S013"), "`ab` is no key", Span::new(file, 4, 6))
+            .with_label("no key")
+            .with_note("keys are listed in the schema")
+            .with_help(format!("see {PLACE_OF_RELATED}"))
+            .with_related(Span::new(file, 7, 8), "it is defined here")
+            .with_fix(Fix { title: "write `abc`".to_owned(), edits: vec![Edit { span: Span::new(file, 4, 6), replacement: "abc".to_owned() }] });
+        let second = Diagnostic::global(Code("C000"), Severity::Note, "s3cret");
+
+        let shown = json(&[second, first], &sources, &["s3cret".to_owned()]);
+
+        expect![[r#"
+            {
+              "findings": [
+                {
+                  "code": "S013",
+                  "severity": "error",
+                  "message": "`ab` is no key",
+                  "file": "a.yaml",
+                  "line": 1,
+                  "column": 4,
+                  "end_line": 1,
+                  "end_column": 6,
+                  "byte_start": 4,
+                  "byte_end": 6,
+                  "label": "no key",
+                  "notes": [
+                    "keys are listed in the schema"
+                  ],
+                  "help": "see a.yaml:2:1",
+                  "fix": {
+                    "title": "write `abc`",
+                    "edits": [
+                      {
+                        "file": "a.yaml",
+                        "line": 1,
+                        "column": 4,
+                        "end_line": 1,
+                        "end_column": 6,
+                        "byte_start": 4,
+                        "byte_end": 6,
+                        "replacement": "abc"
+                      }
+                    ]
+                  },
+                  "related": [
+                    {
+                      "file": "a.yaml",
+                      "line": 2,
+                      "column": 1,
+                      "end_line": 2,
+                      "end_column": 2,
+                      "byte_start": 7,
+                      "byte_end": 8,
+                      "message": "it is defined here"
+                    }
+                  ]
+                },
+                {
+                  "code": "C000",
+                  "severity": "note",
+                  "message": "***",
+                  "file": null,
+                  "line": null,
+                  "column": null,
+                  "end_line": null,
+                  "end_column": null,
+                  "byte_start": null,
+                  "byte_end": null,
+                  "label": null,
+                  "notes": [],
+                  "help": null,
+                  "fix": null,
+                  "related": []
+                }
+              ],
+              "summary": {
+                "errors": 1,
+                "warnings": 0,
+                "notes": 1
+              }
+            }
+        "#]]
+        .assert_eq(&shown);
+    }
+
+    #[test]
+    fn a_fix_that_holds_a_secret_is_left_out() {
+        let mut sources = SourceMap::default();
+        let span = Span::start_of(sources.add(SourceFile::new("a.yaml", "")));
+        let fix = Fix { title: "write it".to_owned(), edits: vec![Edit { span, replacement: "url: s3cret".to_owned() }] };
+
+        let shown = record(&[Diagnostic::warning(Code("C000"), "x", span).with_fix(fix)], &sources, &["s3cret".to_owned()]);
+
+        assert_eq!(shown.findings[0].fix, None);
+    }
+
+    #[test]
+    fn the_schema_names_every_key_of_the_contract() {
+        let schema = json_schema();
+        let keys = schema.pointer("/$defs/FindingRecord/properties").and_then(serde_json::Value::as_object).expect("a finding has keys");
+        for key in ["code", "severity", "message", "file", "line", "column", "end_line", "end_column", "notes", "help", "fix", "related"] {
+            assert!(keys.contains_key(key), "{key}");
+        }
+    }
+}

@@ -65,8 +65,17 @@ impl Masked {
     }
 }
 
+/// A short value such as `5` or `dev` is masked only where it stands alone, or texts would become unreadable.
 fn secret_values<'a>(text: &'a str, secrets: &'a [String]) -> impl Iterator<Item = Range<usize>> + 'a {
-    secrets.iter().filter(|secret| !secret.is_empty()).flat_map(move |secret| text.match_indices(secret.as_str()).map(|(at, found)| at..at + found.len()))
+    const SHORT: usize = 6;
+    let found = secrets.iter().filter(|secret| !secret.is_empty()).flat_map(move |secret| text.match_indices(secret.as_str()));
+    found.filter(|(at, secret)| secret.len() >= SHORT || stands_alone(text, *at, secret.len())).map(|(at, secret)| at..at + secret.len())
+}
+
+fn stands_alone(text: &str, at: usize, length: usize) -> bool {
+    let before = text[..at].chars().next_back();
+    let after = text[at + length..].chars().next();
+    !before.into_iter().chain(after).any(char::is_alphanumeric)
 }
 
 /// `scheme://user:password@`: from the first `:` after the scheme to the last `@`, since passwords may hold `/ ? # @ :`.
@@ -153,8 +162,13 @@ mod tests {
     }
 
     #[test]
+    fn short_values_are_masked_where_they_stand_alone() {
+        check("port: 5, 15 developers in dev", &["5", "dev"], expect!["port: ***, 15 developers in ***"]);
+    }
+
+    #[test]
     fn overlapping_secrets_are_masked_as_one() {
-        check("abcdef", &["abcd", "cdef"], expect!["***"]);
+        check("abcdefgh", &["abcdef", "cdefgh"], expect!["***"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub(super) static RULE: Rule = Rule {
         code: "P013",
         title: "key that this build does not run",
         since: "0.1.0",
-        what: "A key belongs to the language, but this build does not run it: `dedup`, `tests`, `layout.bucket_by`.",
+        what: "A key belongs to the language, but this build does not run it: `tests`, `layout.bucket_by`, and `dedup` of Bronze.",
         why: "Nothing is silently ignored: the table would not be what the pipeline says.",
         fails: r#"version: 1
 connections: { shop: { type: sqlite, path: shop.db } }
@@ -28,13 +28,14 @@ bronze:
     from: { connection: shop, table: orders }
     key: [order_id]
 "#,
-        fix: "Take the key out. One row per key can be kept by SQL, with `row_number()`.",
+        fix: "Take the key out. `dedup` of a Silver table keeps one row per key.",
     },
     check: Check::Table(check),
 };
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
-    let written = support::TABLE_KEYS.iter().filter(|(pointer, _)| table.table.spans.contains(pointer));
+    let of_layer: &[(&str, &str)] = if table.bronze().is_some() { &support::BRONZE_KEYS } else { &[] };
+    let written = support::TABLE_KEYS.iter().chain(of_layer).filter(|(pointer, _)| table.table.spans.contains(pointer));
     written
         .map(|(pointer, instead)| {
             let key = pointer.trim_start_matches('/').replace('/', ".");

@@ -12,10 +12,12 @@ pub(super) static RULE: Rule = Rule {
         since: "0.1.0",
         what: "`lint.policy` of `karat.yaml` is written.",
         why: "This build does not check policies, so a breach would go unseen.",
-        fails: r#"version: 1
+        fails: r#"# karat.yaml
+version: 1
 lint: { policy: { required_tags: [owner] } }
 "#,
-        passes: r#"version: 1
+        passes: r#"# karat.yaml
+version: 1
 lint: { levels: { C003: warn } }
 "#,
         fix: "Take `policy` out. The rules C002 and C003 ask for descriptions and owners when their level is raised.",
@@ -27,6 +29,6 @@ fn check(project: &ProjectView<'_>) -> Vec<Diagnostic> {
     if project.spec.lint.policy.is_empty() {
         return Vec::new();
     }
-    let found = project.at("/lint/policy", "this build does not check `lint.policy`").with_label("not part of this build");
+    let found = project.at_key("/lint/policy", "this build does not check `lint.policy`").with_label("not part of this build");
     vec![found.with_help("take `policy` out; `levels: { C002: error, C003: error }` asks for descriptions and owners")]
 }

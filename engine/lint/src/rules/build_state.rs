@@ -13,10 +13,12 @@ pub(super) static RULE: Rule = Rule {
         since: "0.1.0",
         what: "`state.type` is `postgres`.",
         why: "This build keeps state in SQLite only.",
-        fails: r#"version: 1
+        fails: r#"# karat.yaml
+version: 1
 state: { type: postgres, url: "${STATE_URL}" }
 "#,
-        passes: r#"version: 1
+        passes: r#"# karat.yaml
+version: 1
 state: { type: sqlite, path: .karat/state.db }
 "#,
         fix: "Set `state: { type: sqlite }` or take `state` out.",

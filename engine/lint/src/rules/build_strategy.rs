@@ -35,7 +35,7 @@ bronze:
 };
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
-    let strategy = table.strategy();
+    let Some(strategy) = table.strategy() else { return Vec::new() };
     if table.bronze().is_none() || support::STRATEGIES.contains(&strategy) {
         return Vec::new();
     }

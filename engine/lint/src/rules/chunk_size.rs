@@ -45,7 +45,7 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     if let Some(ChunkRows::Rows(rows)) = chunk.rows
         && rows.0 < FEW_ROWS
     {
-        report("rows", format!("`{}` is read in chunks of {rows} rows", table.name()), "a query at the source for each");
+        report("rows", format!("`{}` is read in chunks of {rows} row{}", table.name(), if rows.0 == 1 { "" } else { "s" }), "a query at the source for each");
     }
     if let Some(bytes) = chunk.bytes {
         let limit = table.project.spec.memory_limit;

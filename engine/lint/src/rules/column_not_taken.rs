@@ -1,7 +1,7 @@
 //! S107: column that is not taken.
 
 use crate::rule::{Check, Group, Rule, at};
-use crate::view::TableView;
+use crate::view::{ListKind, TableView};
 use karat_diagnostics::{Diagnostic, Explanation, did_you_mean};
 use karat_spec::model::Check as ModelCheck;
 
@@ -35,7 +35,8 @@ bronze:
 };
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
-    let Some(bronze) = table.bronze() else { return Vec::new() };
+    // What waits for the environment may name any column.
+    let Some(bronze) = table.bronze().filter(|_| !table.table.unresolved) else { return Vec::new() };
     let declared = bronze.types.as_ref().filter(|types| table.has_only_declared_types() && !types.is_empty());
     let fate = |column: &str| -> Option<&'static str> {
         if bronze.exclude.as_ref().is_some_and(|exclude| exclude.iter().any(|other| other == column)) {
@@ -74,7 +75,7 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
 /// Every place that names a column which must arrive.
 fn named(table: &TableView<'_>) -> Vec<(String, String)> {
     let mut named: Vec<(String, String)> = Vec::new();
-    for list in crate::view::column_lists(table).into_iter().filter(|list| !matches!(list.pointer.as_str(), "/select" | "/exclude") && !list.is_elsewhere) {
+    for list in crate::view::column_lists(table).into_iter().filter(|list| list.kind == ListKind::Own) {
         named.extend(list.columns.iter().enumerate().map(|(index, column)| (format!("{}/{index}", list.pointer), column.clone())));
     }
     if let Some(cursor) = table.cdc().and_then(|cdc| cdc.cursor.as_ref()) {
@@ -88,7 +89,8 @@ fn named(table: &TableView<'_>) -> Vec<(String, String)> {
             named.push((format!("{pointer}/column"), column.clone()));
         }
     }
-    for column in table.table.types().into_iter().flat_map(|types| types.keys()) {
+    // Where `types` is the whole schema, it declares columns that are not taken, too.
+    for column in table.table.types().filter(|_| !table.has_only_declared_types()).into_iter().flat_map(|types| types.keys()) {
         named.push((format!("/types/{}", crate::view::escaped(column)), column.clone()));
     }
     named

@@ -35,7 +35,7 @@ const KEYS: [&str; 5] = ["transaction_rows", "max_transaction", "workers", "disa
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let Some(target) = table.target.filter(|target| target.can().layout) else { return Vec::new() };
-    let written = KEYS.iter().filter(|key| table.table.spans.contains(&format!("/load/{key}")));
+    let written = KEYS.iter().filter(|key| table.writes(&format!("/load/{key}")));
     written
         .map(|key| {
             let message = format!("`load.{key}` of `{}` has no effect: plugin `{}` is no database", table.name(), target.connection.plugin);

@@ -35,7 +35,7 @@ bronze:
 };
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
-    let strategy = table.strategy();
+    let Some(strategy) = table.strategy() else { return Vec::new() };
     let deletes = table.cdc().and_then(|cdc| cdc.deletes);
     if !matches!(deletes, Some(Deletes::Soft | Deletes::Hard)) || !matches!(strategy, Strategy::Id | Strategy::Timestamp | Strategy::Hybrid) {
         return Vec::new();

@@ -33,8 +33,8 @@ bronze:
 };
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
-    let strategy = table.strategy();
-    if table.cdc().is_none_or(|cdc| cdc.deletes.is_none()) || !matches!(strategy, Strategy::Full | Strategy::Window) {
+    let Some(strategy) = table.strategy() else { return Vec::new() };
+    if table.cdc().is_none_or(|cdc| cdc.deletes.is_none()) || !table.writes("/cdc/deletes") || !matches!(strategy, Strategy::Full | Strategy::Window) {
         return Vec::new();
     }
     let found = at(table.key("/cdc/deletes"), format!("`deletes` of `{}` has no effect under strategy `{}`", table.name(), strategy.as_str()))

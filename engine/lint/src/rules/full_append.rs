@@ -36,7 +36,7 @@ bronze:
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     // Of files only the new ones are read when they are appended.
     let reads_files = table.source.is_some_and(|source| source.reads_files()) || table.from().is_some_and(|from| from.path.is_some());
-    if table.bronze().is_none() || table.strategy() != Strategy::Full || table.written_mode() != Some(LoadMode::Append) || reads_files {
+    if table.bronze().is_none() || table.strategy() != Some(Strategy::Full) || table.written_mode() != Some(LoadMode::Append) || reads_files {
         return Vec::new();
     }
     let found = at(table.value("/load/mode"), format!("`{}` appends all rows of the source in every run", table.name()))

@@ -37,7 +37,7 @@ const CHANGE_COLUMNS: [&str; 10] =
     ["updated_at", "modified_at", "changed_at", "last_modified", "last_updated", "last_update", "update_time", "updated_on", "modified_on", "modified_date"];
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
-    let is_unsaid = table.cdc().is_none_or(|cdc| cdc.strategy.is_none());
+    let is_unsaid = table.strategy().is_some() && table.cdc().is_none_or(|cdc| cdc.strategy.is_none());
     if table.from().is_none_or(|from| from.table.is_none()) || !is_unsaid || table.has_cursor() {
         return Vec::new();
     }

@@ -37,7 +37,7 @@ bronze:
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     // Of files only the new ones are read when they are upserted.
     let reads_files = table.source.is_some_and(|source| source.reads_files()) || table.from().is_some_and(|from| from.path.is_some());
-    if table.bronze().is_none() || reads_files || table.strategy() != Strategy::Full || table.written_mode() != Some(LoadMode::Upsert) {
+    if table.bronze().is_none() || reads_files || table.strategy() != Some(Strategy::Full) || table.written_mode() != Some(LoadMode::Upsert) {
         return Vec::new();
     }
     let found = at(table.value("/load/mode"), format!("`{}` reads the whole table, but keeps rows that vanished at the source", table.name()));

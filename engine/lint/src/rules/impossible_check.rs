@@ -11,7 +11,7 @@ pub(super) static RULE: Rule = Rule {
         code: "S106",
         title: "check that can only fail or only pass",
         since: "0.1.0",
-        what: "The settings of a check contradict each other: `row_count` without limits or with `min` above `max`, `relationship` with unequal lists of columns, `freshness` with `max_age: 0s`, `max_failed: 100%`, an empty expression.",
+        what: "The settings of a check contradict each other: `row_count` without limits or with `min` above `max`, `relationship` with unequal lists of columns, `freshness` with `max_age: 0s`, `max_failed: 100%`.",
         why: "A check that always passes protects nothing; one that always fails stops every run.",
         fails: r#"version: 1
 silver:
@@ -55,7 +55,6 @@ fn finding(table: &TableView<'_>, pointer: &str, check: &ModelCheck) -> Option<D
         ModelCheck::Relationship { columns, to_columns, .. } if columns.len() != to_columns.len() => {
             report("/to_columns", format!("compares {} columns with {}", columns.len(), to_columns.len()), "name as many columns there as here")
         }
-        ModelCheck::Expression { sql, .. } if sql.trim().is_empty() => report("/sql", "has no expression".to_owned(), "write what is true for every good row, such as `price > 0`"),
         _ => None,
     }
 }

@@ -36,19 +36,20 @@ bronze:
 };
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
-    let strategy = table.strategy();
-    if !matches!(strategy, Strategy::Timestamp | Strategy::Hybrid) || table.load_mode() != LoadMode::Append || table.has_key() {
+    let Some(strategy) = table.strategy() else { return Vec::new() };
+    if !matches!(strategy, Strategy::Timestamp | Strategy::Hybrid) || table.load_mode() != Some(LoadMode::Append) || table.has_key() {
         return Vec::new();
     }
     let cdc = table.cdc();
     let (pointer, why) = match cdc {
         Some(cdc) if cdc.null_cursor == Some(NullCursor::AlwaysReread) => ("/cdc/null_cursor", "rows without a cursor value are read in every run"),
-        Some(cdc) if cdc.lookback.is_some() => ("/cdc/lookback", "rows of the lookback are read again in every run"),
+        Some(cdc) if cdc.lookback.is_some_and(|lookback| !lookback.0.is_zero()) => ("/cdc/lookback", "rows of the lookback are read again in every run"),
         _ => ("/cdc/strategy", "the rows at the watermark are read again in every run"),
     };
     let found = at(table.value(pointer), format!("`{}` reads rows again and appends them, but has no `key`", table.name()))
         .with_label("reads rows again")
         .with_note(format!("{why}; without a key nobody can tell which of them are there already"));
-    let found = if table.written_mode().is_some() { found.with_secondary(table.value("/load/mode"), "appends them") } else { found };
+    let found =
+        if table.written_mode().is_some() { found.with_secondary(table.value("/load/mode"), "appends them") } else { found.with_note("without a key the load mode is `append`") };
     vec![found.with_help("write the columns that identify a row as `key`")]
 }

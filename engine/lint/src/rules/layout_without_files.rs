@@ -28,7 +28,7 @@ bronze:
 };
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
-    let Some(target) = table.target.filter(|target| target.is_sink() && !target.can().layout && table.table.layout().is_some()) else { return Vec::new() };
+    let Some(target) = table.target.filter(|target| target.is_sink() && !target.can().layout && table.writes("/layout")) else { return Vec::new() };
     let found = at(table.key("/layout"), format!("`layout` of `{}` has no effect: plugin `{}` writes no files", table.name(), target.connection.plugin));
     vec![found.with_label("has no effect").with_help("take `layout` out, or write to a lake or to files")]
 }

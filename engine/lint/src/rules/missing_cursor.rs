@@ -33,7 +33,7 @@ bronze:
 };
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
-    let strategy = table.strategy();
+    let Some(strategy) = table.strategy() else { return Vec::new() };
     if !matches!(strategy, Strategy::Id | Strategy::Timestamp | Strategy::Hybrid | Strategy::Window) || table.has_cursor() {
         return Vec::new();
     }

@@ -2,6 +2,7 @@
 
 use crate::Rule;
 
+mod build_auto_chunk;
 mod build_check;
 mod build_incremental;
 mod build_key;
@@ -13,9 +14,9 @@ mod build_strategy;
 mod chunk_size;
 mod column_not_taken;
 mod database_load_keys;
+mod dedup_without_key;
 mod deletes_unseen;
 mod deletes_without_effect;
-mod empty_list;
 mod full_append;
 mod full_read_with_cursor;
 mod full_upsert;
@@ -29,6 +30,7 @@ mod no_description;
 mod no_owner;
 mod no_sink;
 mod no_source;
+mod null_comparison;
 mod only_renames;
 mod output_format;
 mod parallel_without_effect;
@@ -51,7 +53,6 @@ mod source_strategy;
 mod tiny_files;
 mod toothless_guard;
 mod transform_load_mode;
-mod two_cursors;
 mod type_beyond_target;
 mod type_names;
 mod unavailable_plugin;
@@ -60,6 +61,7 @@ mod undeclared_types;
 mod unknown_connection;
 mod unknown_rule;
 mod unordered_cursor;
+mod unordered_pick;
 mod unread_table;
 mod unused_cdc_key;
 mod unused_connection;
@@ -70,7 +72,7 @@ mod upsert_without_key;
 mod volatile_sql;
 
 /// All rules, sorted by code.
-pub(crate) static RULES: [&Rule; 66] = [
+pub(crate) static RULES: [&Rule; 68] = [
     &select_star::RULE,
     &no_description::RULE,
     &no_owner::RULE,
@@ -90,9 +92,9 @@ pub(crate) static RULES: [&Rule; 66] = [
     &path_escape::RULE,
     &plain_secret::RULE,
     &toothless_guard::RULE,
-    &two_cursors::RULE,
     &type_beyond_target::RULE,
     &replace_by_changes::RULE,
+    &dedup_without_key::RULE,
     &unknown_connection::RULE,
     &unused_cdc_key::RULE,
     &upsert_of_new_rows::RULE,
@@ -102,6 +104,8 @@ pub(crate) static RULES: [&Rule; 66] = [
     &parallel_without_effect::RULE,
     &unordered_cursor::RULE,
     &full_upsert::RULE,
+    &null_comparison::RULE,
+    &unordered_pick::RULE,
     &full_read_with_cursor::RULE,
     &tiny_files::RULE,
     &small_file_bytes::RULE,
@@ -130,8 +134,8 @@ pub(crate) static RULES: [&Rule; 66] = [
     &build_state::RULE,
     &build_policy::RULE,
     &output_format::RULE,
+    &build_auto_chunk::RULE,
     &type_names::RULE,
-    &empty_list::RULE,
     &repeated_column::RULE,
     &unknown_rule::RULE,
     &select_and_exclude::RULE,

@@ -28,7 +28,7 @@ silver:
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let pipeline = table.project.spec.pipelines.get(table.table.pipeline);
-    if table.table.owner().is_some() || pipeline.is_some_and(|pipeline| pipeline.owner.is_some()) {
+    if table.table.incomplete || table.table.owner().is_some() || pipeline.is_some_and(|pipeline| pipeline.owner.is_some()) {
         return Vec::new();
     }
     vec![at(table.table.name_span, format!("nobody owns `{}`", table.name())).with_label("no owner here or in the pipeline").with_help("add `owner` to the pipeline")]

@@ -35,8 +35,8 @@ bronze:
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let Some(parallel) = table.bronze().and_then(|bronze| bronze.chunk.as_ref()).and_then(|chunk| chunk.parallel) else { return Vec::new() };
-    let strategy = table.strategy();
-    if parallel.0 <= 1 || matches!(strategy, Strategy::Full | Strategy::Window | Strategy::Diff) {
+    let Some(strategy) = table.strategy() else { return Vec::new() };
+    if parallel.0 <= 1 || !table.writes("/chunk/parallel") || matches!(strategy, Strategy::Full | Strategy::Window | Strategy::Diff) {
         return Vec::new();
     }
     let label = format!("strategy `{}` reads in order, by one reader", strategy.as_str());

@@ -50,7 +50,7 @@ fn reason(table: &TableView<'_>, column: &str) -> Option<&'static str> {
     if table.table.key().is_some_and(|key| key.as_slice() == [column]) {
         return Some("the key: one row each");
     }
-    if table.strategy() != Strategy::Full && table.cdc().and_then(|cdc| cdc.cursor.as_deref()) == Some(column) {
+    if table.strategy() != Some(Strategy::Full) && table.cdc().and_then(|cdc| cdc.cursor.as_deref()) == Some(column) {
         return Some("the cursor: few rows each");
     }
     let declared = table.table.types().and_then(|types| types.get(column))?;

@@ -1,4 +1,4 @@
-//! D012: table replaced by its newest rows.
+//! D011: table replaced by its newest rows.
 
 use crate::rule::{Check, Group, Rule, at};
 use crate::view::TableView;
@@ -8,7 +8,7 @@ use karat_spec::model::{LoadMode, Strategy};
 pub(super) static RULE: Rule = Rule {
     group: Group::DataSafety,
     page: Explanation {
-        code: "D012",
+        code: "D011",
         title: "table replaced by its newest rows",
         since: "0.1.0",
         what: "A strategy that reads only what changed is combined with `mode: replace`.",
@@ -37,7 +37,7 @@ bronze:
 };
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
-    let strategy = table.strategy();
+    let Some(strategy) = table.strategy() else { return Vec::new() };
     let reads_changes = matches!(strategy, Strategy::Id | Strategy::Timestamp | Strategy::Hybrid | Strategy::Diff | Strategy::Log);
     if table.bronze().is_none() || table.written_mode() != Some(LoadMode::Replace) || !reads_changes {
         return Vec::new();

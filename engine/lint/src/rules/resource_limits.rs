@@ -12,12 +12,12 @@ pub(super) static RULE: Rule = Rule {
         since: "0.1.0",
         what: "`memory_limit` of `karat.yaml` is below 64MiB, or `jobs` is 0.",
         why: "A run needs room for some batches of rows, and at least one table at a time.",
-        fails: r#"version: 1
-state: { type: sqlite }
+        fails: r#"# karat.yaml
+version: 1
 jobs: 0
 "#,
-        passes: r#"version: 1
-state: { type: sqlite }
+        passes: r#"# karat.yaml
+version: 1
 jobs: 4
 "#,
         fix: "Raise the limit, or take it out: the defaults are half of the memory and the number of processors.",

@@ -37,7 +37,7 @@ bronze:
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let Some(target) = table.target.filter(|target| target.manifest.available && target.is_sink()) else { return Vec::new() };
-    let mode = table.load_mode();
+    let Some(mode) = table.load_mode() else { return Vec::new() };
     // A mode that this build does not run at all is reported once, by P008 or P009.
     let runs = if table.bronze().is_some() { support::BRONZE_LOAD_MODES.contains(&mode) } else { support::TRANSFORM_LOAD_MODES.contains(&mode) };
     if !runs || target.can().load_modes.iter().any(|able| able == mode.as_str()) {

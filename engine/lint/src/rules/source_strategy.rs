@@ -34,7 +34,7 @@ bronze:
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let Some(source) = table.source.filter(|source| source.manifest.available && source.is_source()) else { return Vec::new() };
-    let strategy = table.strategy();
+    let Some(strategy) = table.strategy() else { return Vec::new() };
     // A strategy that this build does not run at all is reported once, by P007.
     if !support::STRATEGIES.contains(&strategy) || source.can().source_strategies.iter().any(|able| able == strategy.as_str()) {
         return Vec::new();

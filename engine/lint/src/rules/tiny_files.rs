@@ -43,7 +43,8 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     if rows.0 >= limit {
         return Vec::new();
     }
-    let found = at(table.value("/layout/min_file_rows"), format!("files of `{}` close after {rows} rows", table.name())).with_label("tiny files");
+    let found =
+        at(table.value("/layout/min_file_rows"), format!("files of `{}` close after {rows} row{}", table.name(), if rows.0 == 1 { "" } else { "s" })).with_label("tiny files");
     let found = if by_day { found.with_note("each day gets files of its own") } else { found };
     vec![found.with_help("take `min_file_rows` out: the default is 50 000")]
 }

@@ -36,11 +36,14 @@ bronze:
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let Some(guard) = table.table.guard() else { return Vec::new() };
-    let mode = table.load_mode();
+    let (Some(mode), Some(strategy)) = (table.load_mode(), table.strategy()) else { return Vec::new() };
     let replaces = matches!(mode, LoadMode::Replace | LoadMode::Window | LoadMode::ReplacePartitions);
-    let sees_deletes = matches!(table.strategy(), Strategy::Diff | Strategy::Log | Strategy::Window) && table.bronze().is_some();
+    let sees_deletes = matches!(strategy, Strategy::Diff | Strategy::Log | Strategy::Window) && table.bronze().is_some();
     let mut found = Vec::new();
     let mut report = |key: &str, label: String| {
+        if !table.writes(&format!("/guard/{key}")) {
+            return;
+        }
         let message = format!("`guard.{key}` of `{}` never refuses anything", table.name());
         found.push(at(table.key(&format!("/guard/{key}")), message).with_label(label).with_help(format!("take `{key}` out")));
     };

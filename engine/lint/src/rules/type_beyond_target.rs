@@ -1,4 +1,4 @@
-//! D011: type that the target cannot hold.
+//! D010: type that the target cannot hold.
 
 use crate::rule::{Check, Group, Rule, at};
 use crate::type_name;
@@ -8,7 +8,7 @@ use karat_diagnostics::{Diagnostic, Explanation};
 pub(super) static RULE: Rule = Rule {
     group: Group::DataSafety,
     page: Explanation {
-        code: "D011",
+        code: "D010",
         title: "type that the target cannot hold",
         since: "0.1.0",
         what: "A declared type has more digits than the target keeps: `decimal` above 38 digits, or fractions of a microsecond in a Delta table.",

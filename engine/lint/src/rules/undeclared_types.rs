@@ -30,7 +30,7 @@ bronze:
 };
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
-    if table.bronze().is_none() || !table.has_only_declared_types() || table.table.types().is_some_and(|types| !types.is_empty()) {
+    if table.bronze().is_none() || table.table.incomplete || !table.has_only_declared_types() || table.table.types().is_some_and(|types| !types.is_empty()) {
         return Vec::new();
     }
     let found = at(table.value("/from"), format!("`{}` copies files without types, but has no `types`", table.name())).with_label("CSV and NDJSON carry no types");

@@ -12,10 +12,12 @@ pub(super) static RULE: Rule = Rule {
         since: "0.1.0",
         what: "`lint.levels` names a code that is no rule, or one whose level cannot be changed.",
         why: "The level has no effect, and the rule that was meant keeps its own.",
-        fails: r#"version: 1
+        fails: r#"# karat.yaml
+version: 1
 lint: { levels: { C0001: off } }
 "#,
-        passes: r#"version: 1
+        passes: r#"# karat.yaml
+version: 1
 lint: { levels: { C001: "off" } }
 "#,
         fix: "Name a rule; `karat explain CODE` shows its page.",
@@ -30,10 +32,11 @@ fn check(project: &ProjectView<'_>) -> Vec<Diagnostic> {
         if rules.iter().any(|rule| rule.code() == code) {
             continue;
         }
-        let finding = project.at(&format!("/lint/levels/{}", crate::view::escaped(code)), format!("`{code}` is no lint rule"));
-        let is_error = code.len() == 4 && code.starts_with(['S', 'G', 'Q']) && code[1..].bytes().all(|byte| byte.is_ascii_digit());
-        found.push(if is_error {
-            finding.with_label("always an error").with_help("take it out: only rules of lint have a level")
+        let finding = project.at_key(&format!("/lint/levels/{}", crate::view::escaped(code)), format!("`{code}` is no lint rule"));
+        let is_code = code.len() == 4 && code.starts_with(['S', 'G', 'I', 'D', 'Q', 'L', 'P', 'C']) && code[1..].bytes().all(|byte| byte.is_ascii_digit());
+        // Shape, graph and SQL are no rules, nor is what the plan finds at the source: codes from 100 on.
+        found.push(if is_code && (code.starts_with(['S', 'G', 'Q']) || &code[1..2] == "1") {
+            finding.with_label("its level cannot be changed").with_help("take it out: only rules of lint have a level")
         } else {
             let help = did_you_mean(code, rules.iter().map(|rule| rule.code())).unwrap_or_else(|| "rules have codes such as `D001` or `C005`".to_owned());
             finding.with_label("no rule has this code").with_help(help)

@@ -40,7 +40,7 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let Some(cursor) = table.cdc().and_then(|cdc| cdc.cursor.as_deref()) else { return Vec::new() };
     let Some(declared) = table.table.types().and_then(|types| types.get(cursor)) else { return Vec::new() };
     let is_unordered = UNORDERED.contains(&declared.trim()) || declared.starts_with("list<") || declared.starts_with("struct<");
-    if !is_unordered || !matches!(table.strategy(), Strategy::Id | Strategy::Timestamp | Strategy::Hybrid | Strategy::Window) {
+    if !is_unordered || !matches!(table.strategy(), Some(Strategy::Id | Strategy::Timestamp | Strategy::Hybrid | Strategy::Window)) {
         return Vec::new();
     }
     let found = at(table.value("/cdc/cursor"), format!("cursor `{cursor}` of `{}` is declared as `{declared}`", table.name()))

@@ -51,8 +51,8 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     if table.cdc().is_none() {
         return Vec::new();
     }
-    let strategy = table.strategy();
-    let unused = USED_BY.iter().filter(|(key, users)| !users.contains(&strategy) && table.table.spans.contains(&format!("/cdc/{key}")));
+    let Some(strategy) = table.strategy() else { return Vec::new() };
+    let unused = USED_BY.iter().filter(|(key, users)| !users.contains(&strategy) && table.writes(&format!("/cdc/{key}")));
     unused
         .map(|(key, users)| {
             let message = format!("strategy `{}` of `{}` does not use `{key}`", strategy.as_str(), table.name());

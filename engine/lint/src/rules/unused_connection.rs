@@ -2,7 +2,7 @@
 
 use crate::rule::{Check, Group, Rule, at};
 use crate::view::{ProjectView, TableView, WAREHOUSE};
-use karat_diagnostics::{Diagnostic, Explanation};
+use karat_diagnostics::{Diagnostic, Explanation, nearest};
 
 pub(super) static RULE: Rule = Rule {
     group: Group::Style,
@@ -44,12 +44,19 @@ fn check(project: &ProjectView<'_>) -> Vec<Diagnostic> {
     if !project.spec.broken_tables.is_empty() {
         return Vec::new();
     }
-    let unused = project.connections().filter(|(pipeline, connection)| !used.contains(&(*pipeline, connection.name.as_str())));
+    let names: Vec<&str> = project.connections().map(|(_, connection)| connection.name.as_str()).collect();
+    let misspelt: Vec<&str> = used.iter().filter(|(_, name)| *name != WAREHOUSE && !names.contains(name)).filter_map(|(_, name)| nearest(name, names.iter().copied())).collect();
+    let unused = project.connections().filter(|(pipeline, connection)| {
+        let name = connection.name.as_str();
+        // A misspelt use is reported where it stands.
+        !used.contains(&(*pipeline, name)) && !misspelt.contains(&name)
+    });
     unused
-        .map(|(_, connection)| {
-            at(connection.spans.key(""), format!("connection `{}` is not used", connection.name))
-                .with_label("no table reads from it or writes to it")
-                .with_help("take it out, or use it")
+        .map(|(pipeline, connection)| {
+            let spans = pipeline.map_or(&project.spec.spans, |pipeline| &project.spec.pipelines[pipeline].spans);
+            let pointer = format!("/connections/{}", connection.name);
+            let span = if spans.contains(&pointer) { spans.key(&pointer) } else { connection.spans.key("") };
+            at(span, format!("connection `{}` is not used", connection.name)).with_label("no table reads from it or writes to it").with_help("take it out, or use it")
         })
         .collect()
 }

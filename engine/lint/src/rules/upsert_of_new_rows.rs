@@ -37,7 +37,7 @@ bronze:
 };
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
-    if table.bronze().is_none() || table.strategy() != Strategy::Id || table.written_mode() != Some(LoadMode::Upsert) {
+    if table.bronze().is_none() || table.strategy() != Some(Strategy::Id) || table.written_mode() != Some(LoadMode::Upsert) {
         return Vec::new();
     }
     let found = at(table.value("/cdc/strategy"), format!("`{}` is upserted, but strategy `id` never sees a changed row", table.name()))

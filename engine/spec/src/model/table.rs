@@ -99,7 +99,7 @@ pub struct TableSpec {
     pub name_span: karat_diagnostics::Span,
     /// Where each key and value stands.
     pub spans: SpanIndex,
-    /// What it is.
+    /// What it is; `for_each` is expanded and therefore empty.
     pub definition: TableDefinition,
     /// The SELECT of a Silver or Gold table, rendered.
     pub sql: Option<SqlText>,

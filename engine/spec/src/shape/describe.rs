@@ -65,21 +65,3 @@ pub(crate) enum Echo {
 pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
-
-/// `/checks/0/type` as people write it: `checks[0].type`.
-pub(super) fn dotted(pointer: &str) -> String {
-    let mut path = String::new();
-    for part in pointer.split('/').skip(1) {
-        if part.bytes().all(|byte| byte.is_ascii_digit()) && !part.is_empty() {
-            path.push('[');
-            path.push_str(part);
-            path.push(']');
-        } else {
-            if !path.is_empty() {
-                path.push('.');
-            }
-            path.push_str(&part.replace("~1", "/").replace("~0", "~"));
-        }
-    }
-    path
-}

@@ -8,4 +8,4 @@ mod scalar;
 mod walk;
 
 pub(crate) use compile::{Record, Shape, compile};
-pub(crate) use walk::{Dynamic, Walk, any_value};
+pub(crate) use walk::{Dynamic, Walk, any_value, is_misspelt};

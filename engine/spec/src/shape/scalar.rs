@@ -51,7 +51,10 @@ impl ScalarKind {
             Self::ChunkRows => whole(text, number, 1),
             Self::MaxFailed => match Percent::parse(text) {
                 Some(_) => Ok(Value::from(text)),
-                None => whole(text, number, 0),
+                None => whole(text, number, 0).map_err(|problem| match problem {
+                    ScalarProblem::Form(guess) => ScalarProblem::Form(guess.or_else(|| percent_guess(text))),
+                    ScalarProblem::Range => ScalarProblem::Range,
+                }),
             },
             Self::Size => text_if(ByteSize::parse(text).is_some(), text, size_guess),
             Self::Duration => text_if(Duration::parse(text).is_some(), text, duration_guess),
@@ -124,6 +127,13 @@ fn duration_guess(text: &str) -> Option<String> {
 }
 
 fn percent_guess(text: &str) -> Option<String> {
+    let joined: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    if Percent::parse(&joined).is_some() {
+        return Some(format!("write `{joined}`"));
+    }
+    if joined.ends_with('%') {
+        return Some("percentages go from `0%` to `100%`".to_owned());
+    }
     match resolve(text) {
         Plain::Integer(value) if (0..=100).contains(&value) => Some(format!("add the unit: `{value}%`")),
         Plain::Float(value) if (0.0..=1.0).contains(&value) => Some(format!("write `{}%`", value * 100.0)),

@@ -1,12 +1,13 @@
 //! The check of one tree against one shape: findings on the one hand, a value that serde accepts on the other.
 
 use super::compile::{Hint, Record, Shape};
-use super::describe::{Echo, dotted, example, expected, found, listed};
+use super::describe::{Echo, example, expected, found, listed};
 use super::scalar::{ScalarProblem, integer_guess};
 use crate::yaml::{Content, Entry, Key, Node, Plain, Scalar, Style, resolve};
 use crate::{SpanIndex, address, codes};
 use karat_diagnostics::{Diagnostic, Edit, Fix, Span, did_you_mean, nearest};
 use serde_json::{Map, Number, Value};
+use std::fmt::Write;
 
 /// What a value that still holds template text means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,18 +31,22 @@ pub(crate) struct Walk<'a> {
     subject: &'a str,
     mode: Dynamic,
     echo: Echo,
+    /// Where in the result: elements with findings are left out and not counted.
     pointer: String,
+    /// Where in the text, as people write it: `checks[0].type`.
+    path: String,
 }
 
 impl<'a> Walk<'a> {
     /// A check of a table or document.
     pub(crate) fn new(subject: &'a str, root: Span, mode: Dynamic, findings: &'a mut Vec<Diagnostic>) -> Self {
-        Self { findings, spans: SpanIndex::new(root), unresolved: false, incomplete: false, subject, mode, echo: Echo::Show, pointer: String::new() }
+        Self { findings, spans: SpanIndex::new(root), unresolved: false, incomplete: false, subject, mode, echo: Echo::Show, pointer: String::new(), path: String::new() }
     }
 
-    /// A check whose messages show no values.
-    pub(crate) fn hiding_values(mut self) -> Self {
+    /// A check of a connection: messages name it, and show no values.
+    pub(crate) fn of_connection(mut self, name: &str) -> Self {
         self.echo = Echo::Hide;
+        self.path = format!("connections.{name}");
         self
     }
 
@@ -76,19 +81,19 @@ impl<'a> Walk<'a> {
 
     fn scalar(&mut self, node: &Node, scalar: &Scalar, shape: &Shape) -> Option<Value> {
         let text = scalar.value();
-        let waits = scalar.is_unresolved() || (self.mode == Dynamic::Partial && node.dynamic);
+        let waits = self.waits(node, scalar);
         if waits && !matches!(shape, Shape::Text { .. }) && !matches!(shape, Shape::List { .. } | Shape::Record(_) | Shape::Dictionary(_) | Shape::Tagged { .. }) {
             self.unresolved = true;
             return None;
         }
         let plain = if scalar.is_plain() { resolve(text) } else { Plain::Text };
         match shape {
-            Shape::Text { hint } => self.text(node, scalar, plain, *hint, waits),
+            Shape::Text { hint } => self.text(node, scalar, plain, *hint),
             Shape::Bool => match plain {
                 Plain::Bool(value) => Some(Value::Bool(value)),
                 _ => self.wrong_bool(node, text, shape),
             },
-            Shape::Integer { min, max } => self.integer(node, scalar, plain, (*min, *max), shape),
+            Shape::Integer { min, max } => self.integer(node, scalar, (*min, *max), shape),
             Shape::Number { min, max } => self.number(node, plain, (*min, *max), shape),
             Shape::Choice(choices) => self.choice(node, text, choices),
             Shape::Scalar { kind, expected, example } => match kind.read(text, scalar.is_plain()) {
@@ -102,7 +107,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn text(&mut self, node: &Node, scalar: &Scalar, plain: Plain, hint: Hint, waits: bool) -> Option<Value> {
+    /// True when the text is not known yet: it waits for the environment, or defaults are checked on their own.
+    fn waits(&self, node: &Node, scalar: &Scalar) -> bool {
+        scalar.is_unresolved() || (self.mode == Dynamic::Partial && node.dynamic)
+    }
+
+    fn text(&mut self, node: &Node, scalar: &Scalar, plain: Plain, hint: Hint) -> Option<Value> {
+        let waits = self.waits(node, scalar);
         self.unresolved |= waits;
         if !matches!(plain, Plain::Text) && !scalar.is_whole_tag() {
             let shape = Shape::Text { hint };
@@ -112,16 +123,20 @@ impl<'a> Walk<'a> {
             self.wrong_type(node, &shape, Some((help, fix)));
             return None;
         }
-        if hint == Hint::Url && !waits {
-            if let Some(problem) = address::url_problem(scalar.value(), &[]) {
-                self.findings.push(problem.finding(&dotted(&self.pointer), node.span));
-                return None;
-            }
+        if scalar.value().trim().is_empty() && self.key_is(NEVER_EMPTY_TEXTS) {
+            self.findings.push(Diagnostic::error(codes::EMPTY_VALUE, format!("{} is empty", self.here()), node.span).with_help("write a value, or remove the key"));
+            return None;
+        }
+        let checked = (hint == Hint::Url && !waits).then(|| scalar.value());
+        if let Some(problem) = checked.and_then(|url| address::url_problem(url, &[])) {
+            self.findings.push(problem.finding(&self.path, node.span));
+            return None;
         }
         Some(Value::from(scalar.value()))
     }
 
-    fn integer(&mut self, node: &Node, scalar: &Scalar, plain: Plain, (min, max): (Option<i128>, Option<i128>), shape: &Shape) -> Option<Value> {
+    fn integer(&mut self, node: &Node, scalar: &Scalar, (min, max): (Option<i128>, Option<i128>), shape: &Shape) -> Option<Value> {
+        let plain = if scalar.is_plain() { resolve(scalar.value()) } else { Plain::Text };
         let Plain::Integer(value) = plain else {
             let guess = integer_guess(scalar.value()).filter(|_| self.echo == Echo::Show);
             let help = guess.or_else(|| matches!(resolve(scalar.value()), Plain::Integer(_)).then(|| "remove the quotes".to_owned()));
@@ -158,7 +173,7 @@ impl<'a> Walk<'a> {
             return Some(Value::from(text));
         }
         let names = || choices.iter().map(String::as_str);
-        let path = dotted(&self.pointer);
+        let path = &self.path;
         let shown = node.scalar().is_some_and(|scalar| !scalar.is_secret()) && text.chars().count() <= 40;
         let message = if shown { format!("`{path}` cannot be `{text}`") } else { format!("`{path}` cannot have this value") };
         let mut finding = Diagnostic::error(codes::CHOICE, message, node.span).with_help_opt(did_you_mean(text, names()));
@@ -173,18 +188,20 @@ impl<'a> Walk<'a> {
     }
 
     fn list(&mut self, node: &Node, items: &[std::rc::Rc<Node>], shape: &Shape, non_empty: bool) -> Option<Value> {
-        if non_empty && items.is_empty() {
-            self.findings.push(Diagnostic::error(codes::EMPTY_VALUE, format!("`{}` is empty", dotted(&self.pointer)), node.span).with_help("add an item, or remove the key"));
+        if items.is_empty() && non_empty {
+            self.findings.push(Diagnostic::error(codes::EMPTY_VALUE, format!("`{}` is empty", self.path), node.span).with_help("add an item, or remove the key"));
             return None;
         }
         let mut values = Vec::with_capacity(items.len());
-        for item in items {
-            let length = self.pointer.len();
+        for (written, item) in items.iter().enumerate() {
+            let (length, path_length) = (self.pointer.len(), self.path.len());
+            let _ = write!(self.path, "[{written}]");
             self.pointer.push('/');
             self.pointer.push_str(&values.len().to_string());
             self.spans.insert(self.pointer.as_str(), None, item.span);
             values.extend(self.value(item, shape));
             self.pointer.truncate(length);
+            self.path.truncate(path_length);
         }
         Some(Value::Array(values))
     }
@@ -221,7 +238,7 @@ impl<'a> Walk<'a> {
         let mut complete = !decisive_is_broken;
         for (key, _) in record.fields.iter().filter(|(key, field)| field.required && !values.contains_key(*key) && !hidden.contains(&key.as_str())) {
             complete = false;
-            let written = entries.iter().any(|entry| &*entry.key.text == key);
+            let written = entries.iter().any(|entry| &*entry.key.text == key) || is_misspelt(key, entries, record);
             if !written && self.mode == Dynamic::Rendered {
                 let finding = Diagnostic::error(codes::MISSING_KEY, format!("{} needs the key `{key}`", self.here()), head(node));
                 let shape = record.fields.get(key).map(|field| expected(&field.shape));
@@ -248,12 +265,17 @@ impl<'a> Walk<'a> {
     }
 
     fn entry(&mut self, entry: &Entry, shape: &Shape) -> Option<Value> {
-        let length = self.pointer.len();
+        let (length, path_length) = (self.pointer.len(), self.path.len());
+        if !self.path.is_empty() {
+            self.path.push('.');
+        }
+        self.path.push_str(&entry.key.text);
         self.pointer.push('/');
         push_escaped(&mut self.pointer, &entry.key.text);
         self.spans.insert(self.pointer.as_str(), Some(entry.key.span), entry.value.span);
         let value = self.value(&entry.value, shape);
         self.pointer.truncate(length);
+        self.path.truncate(path_length);
         value
     }
 
@@ -276,7 +298,7 @@ impl<'a> Walk<'a> {
 
     /// Reports a key that `record` does not have.
     pub(crate) fn unknown_key(&mut self, key: &Key, entries: &[Entry], record: &Record, hidden: &[&str]) {
-        let names = || record.fields.keys().map(String::as_str).chain(hidden.iter().copied());
+        let names = || record.fields.keys().map(String::as_str).chain(hidden.iter().copied().filter(|key| !record.fields.contains_key(*key)));
         let owner = self.here();
         let mut finding = Diagnostic::error(codes::UNKNOWN_KEY, format!("`{}` is not a key of {owner}", key.text), key.span);
         if let Some(odd) = key.text.chars().find(|c| !c.is_ascii()) {
@@ -300,9 +322,15 @@ impl<'a> Walk<'a> {
         self.findings.push(finding);
     }
 
+    /// True when the value belongs to one of these keys of a table, or stands in a list that does.
+    fn key_is(&self, keys: &[&str]) -> bool {
+        let key = self.pointer.rsplit('/').find(|part| !part.bytes().all(|byte| byte.is_ascii_digit()));
+        self.echo == Echo::Show && key.is_some_and(|key| keys.contains(&key))
+    }
+
     /// `` `cdc` ``, or what the root is.
     fn here(&self) -> String {
-        if self.pointer.is_empty() { self.subject.to_owned() } else { format!("`{}`", dotted(&self.pointer)) }
+        if self.pointer.is_empty() { self.subject.to_owned() } else { format!("`{}`", self.path) }
     }
 
     fn no_value(&mut self, node: &Node, shape: &Shape) {
@@ -363,6 +391,41 @@ impl<'a> Walk<'a> {
         self.findings.push(Diagnostic::error(codes::RANGE, format!("{} expects a number {range}; found {}", self.here(), found(node, self.echo)), node.span));
     }
 }
+
+/// True when a key that does not exist is likely `key`: that finding is enough.
+pub(crate) fn is_misspelt(key: &str, entries: &[Entry], record: &Record) -> bool {
+    let unknown = |entry: &&Entry| !record.fields.contains_key(&*entry.key.text);
+    entries.iter().filter(unknown).any(|entry| nearest(&entry.key.text, record.fields.keys().map(String::as_str)) == Some(key))
+}
+
+/// Texts that name or compute something, on their own or in a list.
+const NEVER_EMPTY_TEXTS: &[&str] = &[
+    "key",
+    "select",
+    "exclude",
+    "columns",
+    "to_columns",
+    "order_by",
+    "inputs",
+    "input",
+    "partition",
+    "sort_by",
+    "depends_on",
+    "connection",
+    "table",
+    "query",
+    "path",
+    "cursor",
+    "cursor_sql",
+    "column",
+    "slot",
+    "where",
+    "to",
+    "sql_file",
+    "cron",
+    "timezone",
+    "name",
+];
 
 /// A value whose shape is free, by the YAML core schema.
 pub(crate) fn any_value(node: &Node) -> Value {

@@ -72,10 +72,10 @@ pub(super) fn template_problems(error: &Error, text: &str, segments: &[Segment],
             vec![Problem::new(codes::TEMPLATE_FAILED, &range, "a template cannot read other files").with_help("write the text here, or use `sql_file`")]
         }
         ErrorKind::OutOfFuel => {
-            vec![Problem::new(codes::TEMPLATE_FAILED, &range, "the template takes too many steps").with_note(format!("at most {} steps are done", super::render::FUEL))]
+            vec![Problem::new(codes::TEMPLATE_FAILED, &range, "the template takes too many steps").with_note(format!("at most {} steps are done", super::sandbox::FUEL))]
         }
         ErrorKind::WriteFailure => {
-            vec![Problem::new(codes::TEMPLATE_FAILED, &range, "the template makes too much text").with_note(format!("at most {} bytes are made", super::render::MAX_OUTPUT))]
+            vec![Problem::new(codes::TEMPLATE_FAILED, &range, "the template makes too much text").with_note(format!("at most {} bytes are made", super::sandbox::MAX_OUTPUT))]
         }
         _ => vec![Problem::new(codes::TEMPLATE_FAILED, &range, format!("the template fails: {}", if detail.is_empty() { error.kind().to_string() } else { detail }))],
     }
@@ -105,6 +105,10 @@ fn undefined_names(text: &str, segments: &[Segment], undeclared: &[String], scop
         problems.push(problem);
     }
     if problems.is_empty() {
+        // The engine's range begins at the last part of `a.b[c]`.
+        let before = &text[..range.start];
+        let start = before.trim_end_matches(|c: char| c.is_alphanumeric() || matches!(c, '_' | '.')).len();
+        let range = &(start..range.end);
         problems.push(Problem::new(codes::TEMPLATE_NAME, range, format!("the template reads `{}`, which is not defined", &text[range.clone()])));
     }
     problems.sort_by_key(|problem| problem.range.start);
@@ -118,7 +122,8 @@ fn undefined_part(name: &str, scope: &Scope) -> Option<(String, String, Vec<Stri
     for part in name.split('.') {
         let next = value.get_attr(part).unwrap_or(Value::UNDEFINED);
         if next.is_undefined() {
-            let choices = value.try_iter().map(|keys| keys.filter_map(|key| key.as_str().map(str::to_owned)).collect()).unwrap_or_default();
+            let is_map = value.kind() == minijinja::value::ValueKind::Map;
+            let choices = value.try_iter().ok().filter(|_| is_map).map(|keys| keys.filter_map(|key| key.as_str().map(str::to_owned)).collect()).unwrap_or_default();
             let is_function = known.is_empty() && matches!(part, "range" | "dict" | "loop" | "namespace" | "debug" | "caller");
             return (!is_function).then(|| (known.join("."), part.to_owned(), choices));
         }

@@ -3,6 +3,7 @@
 mod environment;
 mod failure;
 mod render;
+mod sandbox;
 mod scan;
 
 pub(crate) use failure::Problem;

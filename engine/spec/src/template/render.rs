@@ -5,19 +5,16 @@
 
 use super::environment::{Variable, look_up};
 use super::failure::{Problem, scan_problem, template_problems};
+use super::sandbox::{MAX_OUTPUT, Written, engine, grows_too_much};
 use super::scan::{Segment, is_literal, scan};
-use crate::Environment;
-use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment as Engine, UndefinedBehavior, Value};
+use crate::{Environment, codes};
+use minijinja::{Environment as Engine, Value};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
-/// Steps of one template.
-pub(super) const FUEL: u64 = 100_000;
-/// Bytes that one template may make.
-pub(super) const MAX_OUTPUT: usize = 1 << 20;
 /// First of the marks.
 const MARKS: u32 = 0xF_0000;
 const MAX_MARKS: usize = 60_000;
@@ -84,6 +81,7 @@ pub(crate) fn template_value(value: &serde_json::Value) -> Value {
 /// Renders values; one per project.
 pub(crate) struct Renderer<'a> {
     engine: Engine<'static>,
+    written: Written,
     environment: &'a Environment,
     /// Values that came from the environment so far.
     pub(crate) secrets: BTreeSet<String>,
@@ -93,16 +91,8 @@ pub(crate) struct Renderer<'a> {
 
 impl<'a> Renderer<'a> {
     pub(crate) fn new(environment: &'a Environment) -> Self {
-        let mut engine = Engine::new();
-        engine.set_undefined_behavior(UndefinedBehavior::Strict);
-        engine.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        engine.set_fuel(Some(FUEL));
-        engine.set_recursion_limit(64);
-        if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
-            engine.set_syntax(syntax);
-        }
-        engine.set_debug(true);
-        Self { engine, environment, secrets: BTreeSet::new(), read_vars: BTreeSet::new() }
+        let (engine, written) = engine();
+        Self { engine, written, environment, secrets: BTreeSet::new(), read_vars: BTreeSet::new() }
     }
 
     /// Renders one value; `None` when it holds nothing to evaluate.
@@ -176,6 +166,11 @@ impl<'a> Renderer<'a> {
     }
 
     fn evaluate(&self, text: &str, segments: &[Segment], parts: &[Part<'_>], scope: &Scope) -> Result<Rendered, Vec<Problem>> {
+        if let Some(range) = grows_too_much(text, segments) {
+            return Err(vec![
+                Problem::new(codes::TEMPLATE_FAILED, &range, "the statements of this template hold too many `~`, `+` and `*`").with_help("make the text in `{{ … }}` instead"),
+            ]);
+        }
         let markable = scope.marks_are_free && !text.contains(is_mark) && parts.len() * 2 < MAX_MARKS;
         let marked = markable.then(|| self.output(&marked_template(parts), scope).ok()).flatten().and_then(|output| unmark(&output, text, parts));
         // Inside `set`, `macro`, `call` and `filter` blocks the marks are part of what the template computes with.
@@ -187,7 +182,7 @@ impl<'a> Renderer<'a> {
         // Without marks: each `${NAME}` becomes a mark-free stand-in only when it holds no braces that the engine would read.
         match self.output(text, scope) {
             Ok(_) if parts.iter().any(|part| matches!(part.kind, PartKind::Value(_))) => {
-                marked.map_or_else(|| Err(vec![Problem::new(crate::codes::TEMPLATE_FAILED, &(0..text.len()), "a template that captures blocks cannot hold `${NAME}`")]), Ok)
+                marked.map_or_else(|| Err(vec![Problem::new(codes::TEMPLATE_FAILED, &(0..text.len()), "a template that captures blocks cannot hold `${NAME}`")]), Ok)
             }
             Ok(output) => match marked {
                 Some(rendered) if *rendered.text == *output => Ok(rendered),
@@ -201,6 +196,7 @@ impl<'a> Renderer<'a> {
     }
 
     fn output(&self, template: &str, scope: &Scope) -> Result<String, minijinja::Error> {
+        self.written.store(0, Ordering::Relaxed);
         let template = self.engine.template_from_str(template)?;
         let mut output = Bounded { bytes: Vec::new() };
         template.render_captured_to(scope.value.clone(), &mut output)?;

@@ -47,7 +47,17 @@ pub(crate) fn load(file: FileId, text: &str, findings: &mut Vec<Diagnostic>) -> 
                 }
             }
             Err(error) => {
-                loader.findings.push(syntax_finding(file, text, &error));
+                let finding = syntax_finding(file, text, &error);
+                // An unquoted `{{` or `*` has been reported already, and is the cause of what follows on its line.
+                let line_of = |finding: &Diagnostic| finding.primary.as_ref().map(|label| text[..label.span.start as usize].matches('\n').count());
+                let explained = |code| code == codes::TEMPLATE_UNQUOTED || code == codes::ALIAS;
+                if !loader
+                    .findings
+                    .last()
+                    .is_some_and(|last| explained(last.code) && last.primary.as_ref().is_some_and(|label| label.span.file == file) && line_of(last) == line_of(&finding))
+                {
+                    loader.findings.push(finding);
+                }
                 return Loaded { root: None, truncated: true };
             }
         }
@@ -79,6 +89,7 @@ struct Frame {
     anchor: usize,
     kind: FrameKind,
     weight: u64,
+    depth: u32,
     dynamic: bool,
 }
 
@@ -104,7 +115,10 @@ impl Loader<'_> {
                     return Flow::Stop;
                 }
             }
-            Event::Scalar(text, style, anchor, tag) => self.scalar(&text, style, anchor, tag.as_deref(), span),
+            Event::Scalar(text, style, anchor, tag) => {
+                let style = self.tagged(written_as(style), tag.as_deref(), span);
+                self.scalar(&text, style, anchor, span);
+            }
             Event::SequenceStart(_, anchor, tag) => self.open(FrameKind::List(Vec::new()), anchor, tag.as_deref(), span),
             Event::MappingStart(_, anchor, tag) => self.open(FrameKind::Map { entries: Vec::new(), key: None, template: false }, anchor, tag.as_deref(), span),
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
@@ -112,27 +126,19 @@ impl Loader<'_> {
             Event::UnresolvedAlias(name) => {
                 let finding = Diagnostic::error(codes::ALIAS, format!("`*{name}` refers to an anchor that is not defined above"), span);
                 self.findings.push(finding.with_help(format!("define it with `&{name}` before this line, or quote the text: `\"*{name}\"`")));
-                self.complete(Rc::new(Node { span, content: Content::Broken, weight: 1, dynamic: false }));
+                self.complete(Rc::new(Node::leaf(span, Content::Broken, false)));
             }
             _ => {}
         }
         Flow::Go
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tag: Option<&Tag>, span: Span) {
-        let style = match style {
-            ScalarStyle::Plain => Style::Plain,
-            ScalarStyle::SingleQuoted => Style::SingleQuoted,
-            ScalarStyle::DoubleQuoted => Style::DoubleQuoted,
-            ScalarStyle::Literal => Style::Literal,
-            ScalarStyle::Folded => Style::Folded,
-        };
-        let style = self.tagged(style, tag, span);
+    fn scalar(&mut self, text: &str, style: Style, anchor: usize, span: Span) {
         let empty = style == Style::Plain && span.start == span.end;
         let span = if matches!(style, Style::Literal | Style::Folded) { self.trimmed(span) } else { span };
         let text: Rc<str> = if empty { "".into() } else { text.into() };
         let dynamic = text.contains("${") || text.contains("{{") || text.contains("{%") || text.contains("{#");
-        let node = Rc::new(Node { span, content: Content::Scalar(Scalar { text, style, rendered: None }), weight: 1, dynamic });
+        let node = Rc::new(Node::leaf(span, Content::Scalar(Scalar { text, style, rendered: None }), dynamic));
         if anchor != 0 {
             self.anchors.insert(anchor, Rc::clone(&node));
         }
@@ -147,6 +153,7 @@ impl Loader<'_> {
             Some((_, Some(_))) => style,
             Some((tag, None)) if tag.parts().1.is_empty() || tag.original() == "!" => Style::Text,
             Some((tag, None)) => {
+                let span = self.tag_before(&tag.original(), span);
                 self.findings.push(
                     Diagnostic::error(codes::TAG, format!("the YAML tag `{}` means nothing here", tag.original()), span)
                         .with_help("remove the tag, or quote the text if it begins with `!`"),
@@ -156,12 +163,18 @@ impl Loader<'_> {
         }
     }
 
+    /// Where a tag stands: before its value, whose span does not hold it.
+    fn tag_before(&self, tag: &str, value: Span) -> Span {
+        let before = self.text.get(..value.start as usize).unwrap_or_default();
+        before.rfind(tag).map_or(value, |at| Span::new(value.file, at, at + tag.len()))
+    }
+
     fn open(&mut self, kind: FrameKind, anchor: usize, tag: Option<&Tag>, span: Span) {
         self.tagged(Style::Text, tag, span);
         if anchor != 0 {
             self.open_anchors.push(anchor);
         }
-        self.stack.push(Frame { span, anchor, kind, weight: 1, dynamic: false });
+        self.stack.push(Frame { span, anchor, kind, weight: 1, depth: 1, dynamic: false });
     }
 
     fn close(&mut self, end: Span) {
@@ -184,7 +197,7 @@ impl Loader<'_> {
         // An alias' value stands elsewhere, so the last child's end may lie before the start or in front of the closing mark.
         let end = if flow { end.end } else { last.unwrap_or(end.start).clamp(frame.span.start, end.start.max(frame.span.start)) };
         let span = self.trimmed(Span { end, ..frame.span });
-        let node = Rc::new(Node { span, content, weight: frame.weight, dynamic: frame.dynamic });
+        let node = Rc::new(Node { span, content, weight: frame.weight, depth: frame.depth, dynamic: frame.dynamic });
         if frame.anchor != 0 {
             self.anchors.insert(frame.anchor, Rc::clone(&node));
         }
@@ -194,13 +207,19 @@ impl Loader<'_> {
     fn alias(&mut self, anchor: usize, span: Span) {
         if self.open_anchors.contains(&anchor) {
             self.findings.push(Diagnostic::error(codes::ALIAS, "this alias stands inside of what it refers to", span).with_help("write the value out, or refer to something else"));
-            self.complete(Rc::new(Node { span, content: Content::Broken, weight: 1, dynamic: false }));
+            self.complete(Rc::new(Node::leaf(span, Content::Broken, false)));
             return;
         }
         let Some(node) = self.anchors.get(&anchor).cloned() else {
-            self.complete(Rc::new(Node { span, content: Content::Broken, weight: 1, dynamic: false }));
+            self.complete(Rc::new(Node::leaf(span, Content::Broken, false)));
             return;
         };
+        if node.depth as usize > 2 * MAX_DEPTH {
+            let finding = Diagnostic::error(codes::TOO_LARGE, "aliases of aliases nest too deeply", span).with_note(format!("at most {} levels are read", 2 * MAX_DEPTH));
+            self.findings.push(finding.with_help("write the value out"));
+            self.complete(Rc::new(Node::leaf(span, Content::Broken, false)));
+            return;
+        }
         let before = self.expanded;
         self.expanded = self.expanded.saturating_add(node.weight);
         if self.expanded > MAX_EXPANDED {
@@ -208,7 +227,7 @@ impl Loader<'_> {
                 let finding = Diagnostic::error(codes::TOO_LARGE, "aliases of this file stand for too much text", span);
                 self.findings.push(finding.with_note(format!("at most {MAX_EXPANDED} values may come from aliases")).with_help("use fewer aliases of aliases"));
             }
-            self.complete(Rc::new(Node { span, content: Content::Broken, weight: 1, dynamic: false }));
+            self.complete(Rc::new(Node::leaf(span, Content::Broken, false)));
             return;
         }
         self.complete(node);
@@ -223,6 +242,7 @@ impl Loader<'_> {
             return;
         };
         frame.weight = frame.weight.saturating_add(node.weight);
+        frame.depth = frame.depth.max(node.depth.saturating_add(1));
         frame.dynamic |= node.dynamic;
         match &mut frame.kind {
             FrameKind::List(items) => items.push(node),
@@ -309,6 +329,16 @@ impl Loader<'_> {
     }
 }
 
+fn written_as(style: ScalarStyle) -> Style {
+    match style {
+        ScalarStyle::Plain => Style::Plain,
+        ScalarStyle::SingleQuoted => Style::SingleQuoted,
+        ScalarStyle::DoubleQuoted => Style::DoubleQuoted,
+        ScalarStyle::Literal => Style::Literal,
+        ScalarStyle::Folded => Style::Folded,
+    }
+}
+
 fn is_merge(key: &Key) -> bool {
     key.style == Style::Plain && &*key.text == "<<"
 }
@@ -348,4 +378,31 @@ fn unquoted_template(map: Span, text: &str) -> Diagnostic {
         return finding;
     }
     finding.with_fix(Fix { title: "quote the template".to_owned(), edits: vec![Edit { span, replacement: format!("\"{tag}\"") }] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::any_value;
+    use karat_diagnostics::{SourceFile, SourceMap};
+
+    /// The same text through another reader of YAML.
+    #[test]
+    fn another_reader_sees_the_same_values() {
+        for text in [
+            include_str!("../../tests/data/market.yaml"),
+            "a: |\n  x\n   y\n\n  z\nb: >-\n  f g\n  h\n\n  i\nc: 'it''s\n  two'\nd: \"e\\n\\u0041 f\"\ne:\nf: [1, {g: h}, true, 1.5, ~]\n",
+            "a: &a {x: 1}\nb: *a\nc: [*a, *a]\n\"quoted key\": 'null'\n",
+            "a: |2\n    x\n   y\nb: |+\n  z\n\nc: >\n  1\n    2\n  3\n",
+            "a: b\r\nc: |\r\n  d\r\n  e\r\n",
+        ] {
+            let file = SourceMap::default().add(SourceFile::new("a.yaml", text));
+            let mut findings = Vec::new();
+            let root = load(file, text, &mut findings).root.expect("a value");
+            let other: serde_json::Value = serde_yaml::from_str(text).expect("YAML");
+            let without_underscores = any_value(&root).to_string().replace("\"50_000\"", "50000");
+            assert_eq!(without_underscores, other.to_string().replace("\"50_000\"", "50000"), "{text}");
+            assert!(findings.is_empty());
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod load;
 mod plain;
 mod syntax_error;
 mod tree;
+mod unclosed;
 
 pub(crate) use decoded::{DecodedPiece, decoded_pieces, source_span};
 pub(crate) use load::load;

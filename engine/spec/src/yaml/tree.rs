@@ -12,6 +12,8 @@ pub(crate) struct Node {
     pub(crate) content: Content,
     /// How many nodes this one stands for once aliases are followed.
     pub(crate) weight: u64,
+    /// Levels below and including this one once aliases are followed.
+    pub(crate) depth: u32,
     /// True when something below may hold a template or `${NAME}`.
     pub(crate) dynamic: bool,
 }
@@ -72,6 +74,11 @@ impl Map {
 }
 
 impl Node {
+    /// A value without others below it.
+    pub(crate) fn leaf(span: Span, content: Content, dynamic: bool) -> Self {
+        Self { span, content, weight: 1, depth: 1, dynamic }
+    }
+
     pub(crate) fn map(&self) -> Option<&Map> {
         match &self.content {
             Content::Map(map) => Some(map),
@@ -93,7 +100,7 @@ impl Node {
 
     /// The same place and weight with other content, such as rendered text.
     pub(crate) fn with_content(&self, content: Content) -> Self {
-        Self { span: self.span, content, weight: self.weight, dynamic: self.dynamic }
+        Self { span: self.span, content, weight: self.weight, depth: self.depth, dynamic: self.dynamic }
     }
 }
 

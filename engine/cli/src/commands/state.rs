@@ -1,0 +1,155 @@
+//! `karat state`: what is remembered of earlier runs.
+
+use crate::arguments::{AbsentArguments, Scope, TextOrJson};
+use crate::connections::{LOCAL_FOLDER, ProjectConnections, make_private, state_path};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::examined::{self, Examined};
+use crate::exit::Exit;
+use crate::{machine, online, table_text};
+use clap::{Args, Subcommand};
+use karat_exec::{RebuildReport, RebuiltTable, SystemClock};
+use karat_spec::Environment;
+use karat_spec::model::TableName;
+use karat_state::{StateSnapshot, StateStore, StreamState};
+use serde::Serialize;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Prints what is remembered.
+    Show(ShowArguments),
+    /// Reads all positions back from the targets, which are the truth.
+    Rebuild(ShowArguments),
+    #[command(hide = true)]
+    Rewind(AbsentArguments),
+    #[command(hide = true)]
+    Reset(AbsentArguments),
+    #[command(hide = true)]
+    Export(AbsentArguments),
+    #[command(hide = true)]
+    Import(AbsentArguments),
+}
+
+#[derive(Debug, Args)]
+struct ShowArguments {
+    #[command(flatten)]
+    scope: Scope,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = TextOrJson::Text)]
+    format: TextOrJson,
+}
+
+#[derive(Serialize)]
+struct StateRecord<'a> {
+    streams: Vec<&'a StreamState>,
+    last_runs: &'a std::collections::BTreeMap<String, karat_state::TableRun>,
+}
+
+pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, CliError> {
+    match &arguments.action {
+        Action::Show(arguments) => show(arguments, context),
+        Action::Rebuild(arguments) => rebuild(arguments, context),
+        Action::Rewind(_) => Err(CliError::absent("`karat state rewind`")),
+        Action::Reset(_) => Err(CliError::absent("`karat state reset`")),
+        Action::Export(_) => Err(CliError::absent("`karat state export`")),
+        Action::Import(_) => Err(CliError::absent("`karat state import`")),
+    }
+}
+
+fn show(arguments: &ShowArguments, context: &Context) -> Result<Exit, CliError> {
+    let project = examined::single(&arguments.scope, &Environment::Unresolved, context, "state belongs to one project")?;
+    let mut snapshot = context.runtime()?.block_on(online::snapshot(&project.spec))?;
+    let chosen: Vec<String> = names(&project, &arguments.scope).iter().map(ToString::to_string).collect();
+    // Without a selection also what is remembered of tables that no file defines any more.
+    if !arguments.scope.select.is_empty() || !arguments.scope.exclude.is_empty() {
+        snapshot.streams.retain(|_, stream| chosen.contains(&stream.table));
+        snapshot.last_runs.retain(|table, _| chosen.contains(table));
+    }
+    match arguments.format {
+        TextOrJson::Json => context.printer.json(&StateRecord { streams: snapshot.streams.values().collect(), last_runs: &snapshot.last_runs })?,
+        TextOrJson::Text if snapshot.streams.is_empty() => context.printer.say("nothing is remembered: no table was loaded yet"),
+        TextOrJson::Text => context.printer.data(&text(&snapshot))?,
+    }
+    Ok(Exit::Done)
+}
+
+fn text(snapshot: &StateSnapshot) -> String {
+    let lines = snapshot.streams.values().map(|stream| {
+        let committed = stream.committed_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        vec![stream.stream.to_string(), stream.generation.0.to_string(), stream.seq.to_string(), karat_plan::render::count(stream.rows), stream.hi.to_string(), committed]
+    });
+    table_text::aligned(&["stream", "generation", "batch", "rows", "watermark", "committed at"], lines)
+}
+
+fn rebuild(arguments: &ShowArguments, context: &Context) -> Result<Exit, CliError> {
+    let project = examined::single(&arguments.scope, &Context::environment(), context, "state belongs to one project")?;
+    let tables = names(&project, &arguments.scope);
+    let connections = ProjectConnections::new(&project.spec);
+    make_private(&project.spec.root.join(LOCAL_FOLDER))?;
+    let path = state_path(&project.spec)?;
+    let owner = machine::owner()?;
+    let report = context.runtime()?.block_on(async {
+        let store = open_or_replace(&path, context).await?;
+        Ok::<_, CliError>(karat_exec::rebuild(&project.spec, &tables, &connections, &store, &owner, &SystemClock).await)
+    })?;
+    match arguments.format {
+        TextOrJson::Json => context.printer.json(&report)?,
+        TextOrJson::Text => context.printer.story(&rebuilt(&report))?,
+    }
+    for error in failures(&report) {
+        context.printer.error(&error);
+    }
+    Ok(Exit::of_code(report.exit_code))
+}
+
+/// A damaged file is moved aside, never deleted: its history may still be of use to somebody.
+async fn open_or_replace(path: &std::path::Path, context: &Context) -> Result<StateStore, CliError> {
+    match StateStore::open(path).await {
+        Ok(store) => Ok(store),
+        Err(karat_state::StateError::Corrupt { reason, .. }) => {
+            let aside = (1..).map(|number| path.with_extension(format!("db.damaged-{number}"))).find(|aside| !aside.exists()).unwrap_or_else(|| path.with_extension("db.damaged"));
+            std::fs::rename(path, &aside).map_err(|error| CliError::io("move aside", path, &error))?;
+            for journal in ["db-wal", "db-shm"] {
+                let journal = path.with_extension(journal);
+                if journal.exists() {
+                    std::fs::remove_file(&journal).map_err(|error| CliError::io("remove", &journal, &error))?;
+                }
+            }
+            context.printer.say(&format!("the state file is damaged ({reason}); it was moved to `{}`", aside.display()));
+            Ok(StateStore::open(path).await?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn rebuilt(report: &RebuildReport) -> String {
+    let lines = report.tables.iter().map(|(name, table)| {
+        let outcome = match table {
+            RebuiltTable::Kept => "kept: state and target agree".to_owned(),
+            RebuiltTable::Rebuilt { seq, watermark } => format!("rebuilt: batch {seq}, {watermark}"),
+            RebuiltTable::Forgotten => "forgotten: the target holds no position".to_owned(),
+            RebuiltTable::NeverLoaded => "never loaded".to_owned(),
+            RebuiltTable::Failed { .. } => "failed".to_owned(),
+        };
+        vec![name.clone(), outcome]
+    });
+    table_text::aligned(&["table", "outcome"], lines)
+}
+
+fn failures(report: &RebuildReport) -> Vec<CliError> {
+    let tables = report.tables.iter().filter_map(|(name, table)| match table {
+        RebuiltTable::Failed { error } => Some((Some(name), error)),
+        RebuiltTable::Kept | RebuiltTable::Rebuilt { .. } | RebuiltTable::Forgotten | RebuiltTable::NeverLoaded => None,
+    });
+    report.error.iter().map(|error| (None, error)).chain(tables).map(|(name, error)| crate::summary::cli_error(name, error)).collect()
+}
+
+fn names(project: &Examined, scope: &Scope) -> Vec<TableName> {
+    project.selected(scope).unwrap_or_default().into_iter().map(|table| project.graph.name(table).clone()).collect()
+}

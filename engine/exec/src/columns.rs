@@ -1,0 +1,182 @@
+//! Columns that changed since the target was made: what a policy lets pass, and how batches are brought into the target's order.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use karat_plugin_api::{ConnectorError, DeclaredType, ErrorKind};
+use karat_spec::model::SchemaChanges;
+use std::sync::Arc;
+
+/// How far a load may change the target's columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Rows join rows that are there: columns can be added or widened.
+    Extend,
+    /// The rows come from SQL and become the whole table, so that columns can also go or change their type.
+    Rewrite,
+    /// The user asked for a fresh start: any change passes, whatever the policy.
+    Restart,
+}
+
+/// The columns a load will have, and where in the source's batches they are.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Columns {
+    /// The load's schema: the target's columns in their order, then new ones.
+    pub(crate) schema: SchemaRef,
+    /// One line per change, for the report.
+    pub(crate) changes: Vec<String>,
+    picks: Option<Vec<usize>>,
+}
+
+impl Columns {
+    /// The batch in the load's columns.
+    pub(crate) fn arrange(&self, batch: RecordBatch) -> Result<RecordBatch, ConnectorError> {
+        let Some(picks) = &self.picks else { return Ok(batch) };
+        batch.project(picks).map_err(|error| ConnectorError::new(ErrorKind::Bug, "a batch does not have the columns its read promised").with_source(error))
+    }
+}
+
+/// Compares what is read with what the target has.
+///
+/// Only names and families of types are judged here; whether a target can hold a value of the same family (an unsigned number, another precision)
+/// is for the sink to say when the load begins.
+///
+/// # Errors
+/// [`ErrorKind::SchemaMismatch`] lists every change that the policy does not let pass.
+pub(crate) fn compare(table: &str, read: &SchemaRef, target: Option<&SchemaRef>, policy: SchemaChanges, reach: Reach) -> Result<Columns, ConnectorError> {
+    let as_read = || Columns { schema: Arc::clone(read), changes: Vec::new(), picks: None };
+    let Some(target) = target.filter(|_| reach != Reach::Restart) else { return Ok(as_read()) };
+    let mut fields: Vec<Field> = Vec::new();
+    let mut picks = Vec::new();
+    let mut changes = Vec::new();
+    let mut refused = Vec::new();
+    for column in target.fields() {
+        let Some((at, new)) = read.fields().find(column.name()) else {
+            let line = format!("column `{}` is gone", column.name());
+            if reach == Reach::Rewrite && policy == SchemaChanges::Evolve { &mut changes } else { &mut refused }.push(line);
+            continue;
+        };
+        if !is_same_family(column.data_type(), new.data_type()) {
+            let line = format!("column `{}` was {}, now it is {}", column.name(), type_name(column.data_type()), type_name(new.data_type()));
+            if reach == Reach::Rewrite && policy == SchemaChanges::Evolve { &mut changes } else { &mut refused }.push(line);
+        }
+        fields.push(new.as_ref().clone());
+        picks.push(at);
+    }
+    for (at, new) in read.fields().iter().enumerate().filter(|(_, new)| target.fields().find(new.name()).is_none()) {
+        let line = format!("column `{}` {} is new", new.name(), type_name(new.data_type()));
+        match policy {
+            SchemaChanges::Evolve => {
+                // Rows that are there already have no value for it.
+                fields.push(if reach == Reach::Extend { new.as_ref().clone().with_nullable(true) } else { new.as_ref().clone() });
+                picks.push(at);
+                changes.push(line);
+            }
+            SchemaChanges::IgnoreNewColumns => changes.push(format!("{line} and is not taken")),
+            SchemaChanges::Freeze => refused.push(line),
+        }
+    }
+    if !refused.is_empty() {
+        return Err(refusal(table, &refused, policy));
+    }
+    if picks.iter().copied().eq(0..read.fields().len()) && fields.iter().zip(read.fields()).all(|(field, read)| field == read.as_ref()) {
+        return Ok(Columns { changes, ..as_read() });
+    }
+    Ok(Columns { schema: Arc::new(Schema::new(fields)), changes, picks: Some(picks) })
+}
+
+fn refusal(table: &str, changes: &[String], policy: SchemaChanges) -> ConnectorError {
+    let policy = match policy {
+        SchemaChanges::Evolve => "evolve",
+        SchemaChanges::Freeze => "freeze",
+        SchemaChanges::IgnoreNewColumns => "ignore_new_columns",
+    };
+    ConnectorError::new(ErrorKind::SchemaMismatch, format!("`{table}` cannot take the columns as they are now, with `schema_changes: {policy}`: {}", changes.join("; ")))
+        .with_help(format!("undo the change, choose the old columns with `select` and `types`, or load the table anew: `karat run --select {table} --full-refresh`"))
+}
+
+fn type_name(data_type: &DataType) -> String {
+    DeclaredType::name_of(data_type).unwrap_or_else(|| data_type.to_string())
+}
+
+/// What kind of values a type holds; targets differ in how they spell it.
+#[derive(PartialEq, Eq)]
+enum Family {
+    Boolean,
+    Exact,
+    Float,
+    Text,
+    Binary,
+    Date,
+    Moment,
+    LocalTime,
+    List,
+    Struct,
+    /// Targets store these in ways of their own; the sink decides.
+    Open,
+}
+
+fn is_same_family(old: &DataType, new: &DataType) -> bool {
+    let (old, new) = (family(old), family(new));
+    old == new || old == Family::Open || new == Family::Open
+}
+
+fn family(data_type: &DataType) -> Family {
+    match data_type {
+        DataType::Boolean => Family::Boolean,
+        kind if kind.is_integer() => Family::Exact,
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => Family::Exact,
+        kind if kind.is_floating() => Family::Float,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Family::Text,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Family::Binary,
+        DataType::Date32 | DataType::Date64 => Family::Date,
+        DataType::Timestamp(_, Some(_)) => Family::Moment,
+        DataType::Timestamp(_, None) => Family::LocalTime,
+        DataType::List(_) | DataType::LargeList(_) => Family::List,
+        DataType::Struct(_) => Family::Struct,
+        _ => Family::Open,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
+        Arc::new(Schema::new(columns.iter().map(|(name, kind)| Field::new(*name, kind.clone(), false)).collect::<Vec<_>>()))
+    }
+
+    fn outcome(old: &[(&str, DataType)], new: &[(&str, DataType)], policy: SchemaChanges, reach: Reach) -> String {
+        match compare("bronze.t", &schema(new), Some(&schema(old)), policy, reach) {
+            Ok(columns) => columns.schema.fields().iter().map(|field| field.name().as_str()).chain(columns.changes.iter().map(String::as_str)).collect::<Vec<_>>().join(", "),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_new_column_is_added_left_out_or_refused_by_policy() {
+        let old = [("a", DataType::Int64)];
+        let new = [("b", DataType::Utf8), ("a", DataType::Int64)];
+
+        assert_eq!(outcome(&old, &new, SchemaChanges::Evolve, Reach::Extend), "a, b, column `b` text is new");
+        assert_eq!(outcome(&old, &new, SchemaChanges::IgnoreNewColumns, Reach::Extend), "a, column `b` text is new and is not taken");
+        assert!(outcome(&old, &new, SchemaChanges::Freeze, Reach::Extend).contains("column `b` text is new"));
+    }
+
+    #[test]
+    fn a_column_that_is_gone_stops_a_copy_but_not_a_transform() {
+        let old = [("a", DataType::Int64), ("b", DataType::Utf8)];
+        let new = [("a", DataType::Int64)];
+
+        assert!(outcome(&old, &new, SchemaChanges::Evolve, Reach::Extend).contains("column `b` is gone"));
+        assert_eq!(outcome(&old, &new, SchemaChanges::Evolve, Reach::Rewrite), "a, column `b` is gone");
+        assert_eq!(outcome(&old, &new, SchemaChanges::Freeze, Reach::Restart), "a");
+    }
+
+    #[test]
+    fn another_spelling_of_a_type_is_no_change_but_another_family_is() {
+        let old = [("a", DataType::Int64)];
+
+        assert_eq!(outcome(&old, &[("a", DataType::UInt32)], SchemaChanges::Freeze, Reach::Extend), "a");
+        assert!(outcome(&old, &[("a", DataType::Utf8)], SchemaChanges::Evolve, Reach::Extend).contains("column `a` was bigint, now it is text"));
+    }
+}

@@ -1,0 +1,138 @@
+//! From a copy's plan and the position it starts at to what is asked of source and sink.
+
+use karat_plan::CopyWork;
+use karat_plugin_api::{ConnectorError, CursorExpr, ErrorKind, ExtraColumns, Position, ReadRequest, ReadStrategy, SourceObject, WriteMode};
+use karat_spec::model::{ChunkRows, LoadMode, NullCursor, SchemaChanges, Strategy};
+
+/// Largest batch: big enough to be fast, small enough that a few of them fit anywhere.
+const MOST_BATCH_ROWS: u64 = 16_384;
+/// Batch size where the user left it to us.
+const AUTO_BATCH_ROWS: u64 = 8_192;
+/// Below this, exact file sizes are not worth the overhead of tiny batches.
+const LEAST_BATCH_ROWS: u64 = 1_024;
+/// Batches that exist at once: being read, in the channel (2), being written.
+const BATCHES_IN_FLIGHT: u64 = 4;
+
+/// What is asked of the source.
+///
+/// # Errors
+/// [`ErrorKind::Refused`] when the committed position is of another kind than the strategy continues; [`ErrorKind::Unsupported`] for what this build does not run.
+pub(crate) fn read_request(work: &CopyWork, after: &Position, memory_bytes: u64) -> Result<ReadRequest, ConnectorError> {
+    if let Some(column) = work.columns.iter().find(|column| column.data_type == arrow::datatypes::DataType::Null) {
+        return Err(ConnectorError::new(ErrorKind::SchemaMismatch, format!("column `{}` of `{}` has no exact type at its source", column.name, work.table))
+            .with_help(format!("declare it: `types: {{ {}: text }}`", column.name)));
+    }
+    Ok(ReadRequest {
+        object: work.object.clone(),
+        columns: work.columns.clone(),
+        extra_columns: match work.schema_changes {
+            SchemaChanges::IgnoreNewColumns => ExtraColumns::Ignore,
+            SchemaChanges::Evolve | SchemaChanges::Freeze => ExtraColumns::Refuse,
+        },
+        strategy: strategy(work, after)?,
+        batch_rows: batch_rows(work.chunk_rows, work.layout.min_file_rows),
+        batch_bytes: usize::try_from(work.chunk_bytes.min(memory_bytes / 2 / BATCHES_IN_FLIGHT).max(64 << 10)).unwrap_or(usize::MAX),
+        parallel: work.parallel,
+    })
+}
+
+fn strategy(work: &CopyWork, after: &Position) -> Result<ReadStrategy, ConnectorError> {
+    match work.strategy {
+        Strategy::Full if work.mode == LoadMode::Replace || !matches!(work.object, SourceObject::Files(_)) => Ok(ReadStrategy::Full),
+        Strategy::Full => match after {
+            Position::Start => Ok(ReadStrategy::NewFiles { known: Vec::new() }),
+            Position::Files { files } => Ok(ReadStrategy::NewFiles { known: files.clone() }),
+            Position::Cursor { .. } | Position::Snapshot { .. } | Position::Inputs { .. } => Err(other_kind(work, after)),
+        },
+        Strategy::Id | Strategy::Timestamp | Strategy::Hybrid => {
+            let Some(cursor) = work.cursor.clone() else {
+                return Err(ConnectorError::new(ErrorKind::BadConfiguration, format!("`{}` has no cursor, which strategy `{}` needs", work.table, work.strategy.as_str()))
+                    .with_help("name a column in `cdc.cursor`"));
+            };
+            if !matches!(after, Position::Start | Position::Cursor { .. }) {
+                return Err(other_kind(work, after));
+            }
+            Ok(ReadStrategy::Keyset { cursor, tie: work.tie.clone(), after: after.clone(), lookback: work.lookback, null_cursor: work.null_cursor })
+        }
+        Strategy::Window | Strategy::Diff | Strategy::Log => Err(not_run(work, "strategy", work.strategy.as_str())),
+    }
+}
+
+/// How rows arrive. A fresh start writes a new generation in one commit, whatever the mode.
+pub(crate) fn write_mode(work: &CopyWork, is_fresh: bool) -> Result<WriteMode, ConnectorError> {
+    match work.mode {
+        LoadMode::Append | LoadMode::Upsert if is_fresh => Ok(WriteMode::Replace),
+        LoadMode::Replace => Ok(WriteMode::Replace),
+        LoadMode::Append => Ok(WriteMode::Append { once_by: once_by(work) }),
+        LoadMode::Upsert if work.key.is_empty() => {
+            Err(ConnectorError::new(ErrorKind::BadConfiguration, format!("`{}` has no key, which load mode `upsert` needs", work.table)).with_help("name the columns in `key`"))
+        }
+        LoadMode::Upsert => Ok(WriteMode::Upsert { key: work.key.clone(), unique_in_read: work.key_is_unique, order_by: cursor_column(work).into_iter().collect() }),
+        LoadMode::Window | LoadMode::ReplacePartitions | LoadMode::Scd2 => Err(not_run(work, "load mode", work.mode.as_str())),
+    }
+}
+
+/// What identifies an observed version of a row, where a read may deliver again what an earlier run delivered.
+fn once_by(work: &CopyWork) -> Option<Vec<String>> {
+    let all = || work.columns.iter().map(|column| column.name.clone()).collect();
+    match work.strategy {
+        // The ledger of files already tells old from new.
+        Strategy::Full if matches!(work.object, SourceObject::Files(_)) => None,
+        Strategy::Full => Some(all()),
+        // A source looks at rows at the watermark again unless its catalogue proves that they are unique.
+        Strategy::Id if work.key_is_unique && cursor_is_key(work) && work.lookback.is_none() && work.null_cursor == NullCursor::Error => None,
+        Strategy::Id | Strategy::Timestamp | Strategy::Hybrid | Strategy::Window | Strategy::Diff | Strategy::Log => {
+            let (false, Some(cursor)) = (work.key.is_empty(), cursor_column(work)) else { return Some(all()) };
+            let mut identity = work.key.clone();
+            if !identity.contains(&cursor) {
+                identity.push(cursor);
+            }
+            Some(identity)
+        }
+    }
+}
+
+fn cursor_is_key(work: &CopyWork) -> bool {
+    cursor_column(work).is_some_and(|cursor| work.key == [cursor])
+}
+
+fn cursor_column(work: &CopyWork) -> Option<String> {
+    match &work.cursor {
+        Some(CursorExpr::Column(column)) => Some(column.clone()),
+        Some(CursorExpr::Sql(_)) | None => None,
+    }
+}
+
+/// Rows per batch: the largest divisor of a file's rows within the chunk, so that files close on exactly `file_rows`.
+fn batch_rows(chunk: ChunkRows, file_rows: u64) -> usize {
+    let most = match chunk {
+        ChunkRows::Auto => AUTO_BATCH_ROWS,
+        ChunkRows::Rows(rows) => rows.0.clamp(1, MOST_BATCH_ROWS),
+    };
+    let divisor = (LEAST_BATCH_ROWS.min(most)..=most).rev().find(|rows| file_rows.is_multiple_of(*rows));
+    usize::try_from(divisor.unwrap_or(most)).unwrap_or(usize::MAX)
+}
+
+fn other_kind(work: &CopyWork, after: &Position) -> ConnectorError {
+    ConnectorError::new(ErrorKind::Refused, format!("`{}` stands at {after}, which strategy `{}` cannot continue: the strategy was changed", work.table, work.strategy.as_str()))
+        .with_help(format!("change it back, or load the table anew: `karat run --select {} --full-refresh`", work.table))
+}
+
+fn not_run(work: &CopyWork, what: &str, name: &str) -> ConnectorError {
+    ConnectorError::new(ErrorKind::Unsupported, format!("{what} `{name}` of `{}` is not run by this build", work.table))
+        .with_help("choose another; `karat lint` says which there are")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use karat_spec::model::Count;
+
+    #[test]
+    fn batches_divide_files_exactly_where_that_costs_little() {
+        for (chunk, file_rows, expected) in [(50_000, 50_000, 12_500), (10_000, 50_000, 10_000), (50_000, 50_021, 16_384), (1, 50_000, 1), (2_000, 50_000, 2_000)] {
+            assert_eq!(batch_rows(ChunkRows::Rows(Count(chunk)), file_rows), expected, "{chunk} {file_rows}");
+        }
+        assert_eq!(batch_rows(ChunkRows::Auto, 50_000), 6_250);
+    }
+}

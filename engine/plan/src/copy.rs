@@ -1,0 +1,223 @@
+//! The plan of one Bronze table.
+
+use crate::ends::{self, Filled, Names};
+use crate::guarantee::{self, CopyFacts};
+use crate::input::PlanInput;
+use crate::judge::{self, Copied};
+use crate::predicate::{self, ReadFacts};
+use crate::{ChunkPlan, CopyWork, StageKind, StageWork, TablePlan, check, ddl, estimate};
+use karat_diagnostics::{Diagnostic, Severity};
+use karat_plugin_api::{ColumnChoice, CursorExpr, DeclaredType, SourceObject, SourceSchema};
+use karat_spec::model::{BronzeTable, ByteSize, ChunkRows, Count, LoadMode, NullCursor, SchemaChanges, Strategy};
+use karat_spec::{PluginManifest, ProjectSpec, TableSpec};
+
+const CHUNK_ROWS: u64 = 50_000;
+const CHUNK_BYTES: u64 = 32 << 20;
+const TEXT_FILES: [&str; 8] = [".csv", ".ndjson", ".jsonl", ".csv.gz", ".csv.zst", ".ndjson.gz", ".ndjson.zst", ".jsonl.gz"];
+
+/// What the run does for `table`, and what is wrong with it now that its source is known.
+pub(crate) fn plan(input: &PlanInput<'_>, table: &TableSpec, bronze: &BronzeTable, names: Names) -> (TablePlan, Vec<Diagnostic>) {
+    let spec = input.checked.spec();
+    let mut filled = Filled::new();
+    let from_connection = bronze.from.as_ref().and_then(|from| from.connection.clone()).unwrap_or_default();
+    let source = ends::manifest(input, table.pipeline, &from_connection);
+    let schema = input.schemas.get(&table.name);
+    let work = work(table, bronze, schema, from_connection, is_declared(spec, table, bronze, source), &mut filled);
+    let findings = schema.map(|schema| judge::copy(&Copied { spec, table, schema, work: &work })).unwrap_or_default();
+
+    let target_can = ends::manifest(input, table.pipeline, &work.to_connection).map(|manifest| &manifest.capabilities);
+    let state = ends::stream(input, table);
+    let after = state.map(|state| &state.hi).filter(|_| !input.options.full_refresh);
+    let is_files = matches!(work.object, SourceObject::Files(_));
+    let lookback = work.lookback.map(karat_spec::model::Duration);
+    let (level, reason) = guarantee::of_copy(&CopyFacts {
+        strategy: work.strategy,
+        mode: work.mode,
+        lookback,
+        is_files,
+        has_key: !work.key.is_empty(),
+        source: source.map(|source| &source.capabilities),
+        target: target_can,
+    });
+    let read = ReadFacts { strategy: work.strategy, cursor: work.cursor.as_ref(), tie: &work.tie, lookback, null_cursor: work.null_cursor, after };
+    let text = match &work.object {
+        SourceObject::Files(glob) => predicate::of_files(glob, work.mode != LoadMode::Replace, after),
+        SourceObject::Table(_) | SourceObject::Query(_) => predicate::of_rows(&read),
+    };
+    let is_incremental = work.strategy != Strategy::Full || (is_files && work.mode != LoadMode::Replace);
+    let layout = ends::layout_plan(&work.layout, target_can);
+    let about = estimate::of_copy(schema, state.filter(|_| is_incremental && after.is_some()).map(|state| state.rows), layout.as_ref().map(|layout| layout.min_file_rows));
+    let plan = TablePlan {
+        stage: StageKind::Copy,
+        pipeline: ends::pipeline(spec, table),
+        depends_on: names.depends_on,
+        blocks: names.blocks,
+        strategy: work.strategy.as_str().to_owned(),
+        watermark: after.map(ToString::to_string),
+        predicate: Some(text),
+        key: work.key.clone(),
+        load_mode: work.mode.as_str().to_owned(),
+        target: ends::target(input, table, &work.to_connection),
+        guarantee: level,
+        guarantee_reason: reason,
+        chunk: Some(chunk_plan(&work)),
+        layout,
+        estimated_rows: about.rows,
+        estimated_bytes: about.bytes,
+        estimated_files: about.files,
+        ddl: input.targets.get(&table.name).map(|target| ddl::changes(target.as_ref(), &work.columns, work.schema_changes)).unwrap_or_default(),
+        checks: check::lines(&work.checks),
+        schedule: ends::schedule(spec, table),
+        reads: vec![reads(&work)],
+        defaults: filled,
+        warnings: warnings(input, table, &work, &findings),
+        work: Some(StageWork::Copy(Box::new(work))),
+    };
+    (plan, findings)
+}
+
+fn work(table: &TableSpec, bronze: &BronzeTable, schema: Option<&SourceSchema>, connection: String, is_declared: bool, filled: &mut Filled) -> CopyWork {
+    let cdc = bronze.cdc.clone().unwrap_or_default();
+    let chunk = bronze.chunk.clone().unwrap_or_default();
+    let from = bronze.from.clone().unwrap_or_default();
+    let object = match (from.table, from.query, from.path) {
+        (_, Some(query), _) => SourceObject::Query(query),
+        (_, None, Some(path)) => SourceObject::Files(path),
+        (name, None, None) => SourceObject::Table(name.unwrap_or_default()),
+    };
+    let strategy = cdc.strategy.unwrap_or_else(|| {
+        filled.insert("cdc.strategy".into(), Strategy::Full.as_str().into());
+        Strategy::Full
+    });
+    let columns = if is_declared { declared_columns(bronze) } else { source_columns(bronze, schema) };
+    let primary_key = schema.map(|schema| schema.primary_key.clone()).unwrap_or_default();
+    let key = bronze.key.clone().unwrap_or_else(|| {
+        if !primary_key.is_empty() {
+            filled.insert("key".into(), format!("[{}]", primary_key.join(", ")));
+        }
+        primary_key.clone()
+    });
+    let may_have_key = !key.is_empty() || (schema.is_none() && matches!(object, SourceObject::Table(_)));
+    let mode = bronze.load.as_ref().and_then(|load| load.mode).unwrap_or_else(|| {
+        let mode = default_mode(strategy, may_have_key);
+        filled.insert("load.mode".into(), mode.as_str().into());
+        mode
+    });
+    let cursor = cdc.cursor.map(CursorExpr::Column).or(cdc.cursor_sql.map(CursorExpr::Sql));
+    let is_cursor = |column: &String| matches!(&cursor, Some(CursorExpr::Column(cursor)) if cursor == column);
+    let tie = if strategy == Strategy::Hybrid { key.iter().filter(|column| !is_cursor(column)).cloned().collect() } else { Vec::new() };
+    CopyWork {
+        table: table.name.clone(),
+        pipeline: table.pipeline,
+        connection,
+        object,
+        columns,
+        source_identity: schema.map(|schema| schema.identity.clone()),
+        strategy,
+        cursor,
+        tie,
+        lookback: cdc.lookback.map(|lookback| lookback.0),
+        null_cursor: cdc.null_cursor.unwrap_or(NullCursor::Error),
+        chunk_rows: chunk.rows.unwrap_or_else(|| {
+            filled.insert("chunk.rows".into(), CHUNK_ROWS.to_string());
+            ChunkRows::Rows(Count(CHUNK_ROWS))
+        }),
+        chunk_bytes: chunk.bytes.map_or_else(
+            || {
+                filled.insert("chunk.bytes".into(), ByteSize(CHUNK_BYTES).to_string());
+                CHUNK_BYTES
+            },
+            |bytes| bytes.0,
+        ),
+        parallel: chunk.parallel.map_or(1, |parallel| usize::try_from(parallel.0).unwrap_or(usize::MAX).max(1)),
+        key_is_unique: !primary_key.is_empty() && primary_key.iter().all(|column| key.contains(column)),
+        key,
+        mode,
+        to_connection: ends::target_connection(table, filled),
+        to_table: bronze.to.as_ref().and_then(|to| to.table.clone()),
+        layout: ends::layout(table),
+        schema_changes: bronze.schema_changes.unwrap_or(SchemaChanges::Evolve),
+        guard: ends::guard(table),
+        checks: check::work(table),
+    }
+}
+
+/// What `PRODUCT` says follows from the strategy.
+fn default_mode(strategy: Strategy, may_have_key: bool) -> LoadMode {
+    match strategy {
+        Strategy::Full => LoadMode::Replace,
+        Strategy::Id => LoadMode::Append,
+        Strategy::Window => LoadMode::Window,
+        Strategy::Timestamp | Strategy::Hybrid | Strategy::Diff | Strategy::Log if may_have_key => LoadMode::Upsert,
+        Strategy::Timestamp | Strategy::Hybrid | Strategy::Diff | Strategy::Log => LoadMode::Append,
+    }
+}
+
+/// True for CSV and NDJSON, where `types` is the whole schema.
+fn is_declared(spec: &ProjectSpec, table: &TableSpec, bronze: &BronzeTable, source: Option<&PluginManifest>) -> bool {
+    let Some(from) = &bronze.from else { return false };
+    let (Some(source), Some(path)) = (source, &from.path) else { return false };
+    let connection = from.connection.as_deref().and_then(|name| spec.connection(table.pipeline, name));
+    match connection.and_then(|connection| connection.settings.get("format")).and_then(|format| format.as_str()) {
+        Some(format) => matches!(format, "csv" | "ndjson"),
+        None => source.capabilities.declared_types_only || TEXT_FILES.iter().any(|ending| path.ends_with(ending)),
+    }
+}
+
+fn declared_columns(bronze: &BronzeTable) -> Vec<ColumnChoice> {
+    let all = bronze.types.iter().flatten().filter_map(|(name, written)| {
+        let data_type = DeclaredType::parse(written).ok()?.data_type().clone();
+        Some(ColumnChoice { name: name.clone(), data_type, nullable: true })
+    });
+    chosen(bronze, all.collect())
+}
+
+fn source_columns(bronze: &BronzeTable, schema: Option<&SourceSchema>) -> Vec<ColumnChoice> {
+    let all = schema.iter().flat_map(|schema| &schema.columns).map(|column| {
+        let written = bronze.types.as_ref().and_then(|types| types.get(&column.name)).and_then(|written| DeclaredType::parse(written).ok());
+        let data_type = written.map_or_else(|| column.data_type.clone(), |declared| declared.data_type().clone());
+        ColumnChoice { name: column.name.clone(), data_type, nullable: column.nullable }
+    });
+    chosen(bronze, all.collect())
+}
+
+/// `select` in its own order, without `exclude`.
+fn chosen(bronze: &BronzeTable, all: Vec<ColumnChoice>) -> Vec<ColumnChoice> {
+    let picked = match &bronze.select {
+        Some(names) => names.iter().filter_map(|name| all.iter().find(|column| column.name == *name).cloned()).collect(),
+        None => all,
+    };
+    let is_excluded = |column: &ColumnChoice| bronze.exclude.iter().flatten().any(|name| *name == column.name);
+    picked.into_iter().filter(|column| !is_excluded(column)).collect()
+}
+
+fn chunk_plan(work: &CopyWork) -> ChunkPlan {
+    let rows = match work.chunk_rows {
+        ChunkRows::Auto => "auto".to_owned(),
+        ChunkRows::Rows(rows) => rows.to_string(),
+    };
+    ChunkPlan { rows, bytes: Some(ByteSize(work.chunk_bytes).to_string()), parallel: work.parallel as u64 }
+}
+
+fn reads(work: &CopyWork) -> String {
+    match &work.object {
+        SourceObject::Table(name) => format!("{}: {name}", work.connection),
+        SourceObject::Query(_) => format!("{}: a query", work.connection),
+        SourceObject::Files(glob) => format!("{}: {glob}", work.connection),
+    }
+}
+
+fn warnings(input: &PlanInput<'_>, table: &TableSpec, work: &CopyWork, findings: &[Diagnostic]) -> Vec<String> {
+    let mut lines: Vec<String> = findings.iter().filter(|finding| finding.severity == Severity::Warning).map(|finding| finding.message.clone()).collect();
+    let before = ends::stream(input, table);
+    if input.options.full_refresh && before.is_some() {
+        lines.push("full refresh: what was delivered before is replaced".into());
+    }
+    let identity = before.and_then(|state| state.source_identity.as_ref());
+    if let (Some(before), Some(now)) = (identity, &work.source_identity)
+        && before != now
+    {
+        lines.push("the source is not the one that was read last time: it was exchanged or restored".into());
+    }
+    lines
+}

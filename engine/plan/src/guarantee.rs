@@ -1,0 +1,52 @@
+//! What is promised of completeness, and why.
+
+use crate::Guarantee;
+use karat_spec::Capabilities;
+use karat_spec::model::{Duration, LoadMode, Strategy};
+
+/// What decides the level of a copy.
+pub(crate) struct CopyFacts<'a> {
+    pub(crate) strategy: Strategy,
+    pub(crate) mode: LoadMode,
+    pub(crate) lookback: Option<Duration>,
+    pub(crate) is_files: bool,
+    pub(crate) has_key: bool,
+    pub(crate) source: Option<&'a Capabilities>,
+    pub(crate) target: Option<&'a Capabilities>,
+}
+
+/// The level of a copy and its reason.
+pub(crate) fn of_copy(facts: &CopyFacts<'_>) -> (Guarantee, String) {
+    let is_atomic = facts.target.is_none_or(|target| target.atomic_position);
+    if !is_atomic && facts.mode == LoadMode::Append && !facts.has_key {
+        return (Guarantee::G0, "the target does not keep the position with the rows, and without a key a repeated batch cannot be told apart".into());
+    }
+    match facts.strategy {
+        Strategy::Full if facts.is_files && facts.mode != LoadMode::Replace => {
+            (Guarantee::G2, "every file is delivered once, by path, size, time and content; rows of files that vanish stay".into())
+        }
+        Strategy::Full if facts.is_files => (Guarantee::G3, "every run reads all files; what vanished at the source vanishes here".into()),
+        Strategy::Full if facts.mode != LoadMode::Replace => (Guarantee::G2, "every run reads the whole table; rows that vanish at the source stay".into()),
+        Strategy::Full => (Guarantee::G3, "every run reads the whole table in one snapshot; what vanished at the source vanishes here".into()),
+        Strategy::Window => (Guarantee::G3, "windows are read whole; what vanished in them vanishes here".into()),
+        Strategy::Diff => (Guarantee::G3, "the whole table is compared by key and hash".into()),
+        Strategy::Log => (Guarantee::G3, "the source's own change log".into()),
+        Strategy::Id | Strategy::Timestamp | Strategy::Hybrid if facts.source.is_some_and(|source| source.serial_commits) => {
+            let moves = if facts.strategy == Strategy::Id { "inserts" } else { "inserts, and updates that move the cursor" };
+            (Guarantee::G2, format!("commits at the source are serial: {moves} are complete if the database assigns the cursor; deletes are not seen"))
+        }
+        Strategy::Id | Strategy::Timestamp | Strategy::Hybrid => match facts.lookback {
+            Some(lookback) => (Guarantee::G1, format!("complete if rows become visible at most {lookback} after their cursor value; deletes are not seen")),
+            None => (Guarantee::G1, "complete only if rows become visible in the order of the cursor: there is no `lookback`; deletes are not seen".into()),
+        },
+    }
+}
+
+/// The level of a transform and its reason: it is recomputed from whole inputs, so it is as complete as the weakest of them.
+pub(crate) fn of_transform<'a>(inputs: impl Iterator<Item = (&'a str, Guarantee)>) -> (Guarantee, String) {
+    match inputs.min_by_key(|(_, level)| *level) {
+        None => (Guarantee::G3, "computed from nothing but its own SQL".into()),
+        Some((_, Guarantee::G3)) => (Guarantee::G3, "recomputed from complete inputs, each at one version".into()),
+        Some((name, level)) => (level, format!("recomputed from whole inputs, each at one version; the weakest is `{name}` with {level}")),
+    }
+}
