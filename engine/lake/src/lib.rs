@@ -10,14 +10,17 @@ mod conform;
 mod data_file;
 mod durable;
 mod encode;
+mod existing;
 mod load;
 mod log;
 mod memory_table;
+mod once;
 mod partition;
 mod provider;
 mod sink;
 mod statistics;
 mod tables;
+mod upsert;
 mod value_text;
 mod writer;
 

@@ -3,12 +3,13 @@
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use karat_plugin_api::{CommitRecord, ConnectorError, Generation, StreamId};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 /// One data file of a table, as its log describes it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataFile {
     /// Path relative to the table's folder, `/` between names.
     pub path: String,
@@ -27,7 +28,7 @@ pub struct DataFile {
 }
 
 /// Statistics of one column in one file.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ColumnStats {
     /// A value that none is below, as JSON in the log's own text form; missing when unknown.
     pub min: Option<serde_json::Value>,

@@ -87,6 +87,7 @@ pub struct Committed {
 
 /// What a target holds.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one value per table and run: an allocation would cost more than it saves")]
 pub enum TargetState {
     /// No table there.
     Absent,

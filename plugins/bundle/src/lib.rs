@@ -12,7 +12,7 @@ use karat_spec::Catalog;
 pub static PLUGINS: &[&dyn Plugin] = &[&karat_delta::DELTA, &karat_files::FILES, &karat_sqlite::SQLITE];
 
 /// Those of them whose tables SQL reads natively, sorted by name.
-pub static LAKES: &[&dyn LakePlugin] = &[&karat_delta::DELTA];
+pub static LAKES: &[&dyn LakePlugin] = &[&karat_delta::DELTA, &karat_files::FILES];
 
 /// What every plugin of the language can do: those of this build, and those that are planned. Built from types alone, without I/O.
 #[must_use]

@@ -235,3 +235,74 @@ async fn a_table_never_lies_outside_the_connection() {
         assert_eq!(refused.kind(), ErrorKind::Refused, "{table}");
     }
 }
+
+fn upsert(unique_in_read: bool) -> WriteMode {
+    WriteMode::Upsert { key: vec!["id".into()], unique_in_read, order_by: vec!["name".into()] }
+}
+
+#[tokio::test]
+async fn an_upsert_replaces_rows_of_earlier_commits_and_the_greater_value_wins_inside_a_batch() {
+    let lake = lake();
+    load(&lake, request(upsert(false), 1, "a"), rows(&[(1, Some("b")), (1, Some("a")), (2, Some("x")), (2, Some("x")), (3, None)]), commit(1, 1, "a", 0, 3)).await;
+    assert_eq!(content(&lake).await, expected(&[(1, Some("b")), (2, Some("x")), (3, None)]));
+
+    let second = load(&lake, request(upsert(false), 1, "b"), rows(&[(2, Some("new")), (4, None)]), commit(1, 2, "b", 3, 4)).await;
+
+    assert_eq!((second.rows_written, second.rows_removed), (2, 1));
+    assert_eq!(content(&lake).await, expected(&[(1, Some("b")), (2, Some("new")), (3, None), (4, None)]));
+}
+
+#[tokio::test]
+async fn an_idle_upsert_writes_nothing_but_the_position() {
+    for unique_in_read in [true, false] {
+        let lake = lake();
+        let batch = [(1, Some("a")), (2, None), (3, Some(""))];
+        load(&lake, request(upsert(unique_in_read), 1, "a"), rows(&batch), commit(1, 1, "a", 0, 3)).await;
+
+        let idle = load(&lake, request(upsert(unique_in_read), 1, "b"), rows(&batch), commit(1, 2, "b", 3, 3)).await;
+
+        assert_eq!((idle.rows_written, idle.rows_removed, idle.files), (0, 0, 0));
+        assert_eq!(content(&lake).await, expected(&batch));
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_moves_to_another_partition_leaves_the_old_one() {
+    let lake = lake();
+    let layout = FileLayout { partition_by: vec![PartitionTransform::Identity("name".into())], ..FileLayout::default() };
+    let open = |attempt| LoadRequest { layout: layout.clone(), ..request(upsert(true), 1, attempt) };
+    load(&lake, open("a"), rows(&[(1, Some("x")), (2, Some("x")), (3, None)]), commit(1, 1, "a", 0, 3)).await;
+
+    load(&lake, open("b"), rows(&[(2, None), (3, Some("y"))]), commit(1, 2, "b", 3, 4)).await;
+
+    assert_eq!(content(&lake).await, expected(&[(1, Some("x")), (2, None), (3, Some("y"))]));
+}
+
+#[tokio::test]
+async fn rows_that_were_delivered_before_are_appended_once() {
+    let lake = lake();
+    let once = || WriteMode::Append { once_by: Some(vec!["id".into()]) };
+    load(&lake, request(once(), 1, "a"), rows(&[(1, None), (2, None)]), commit(1, 1, "a", 0, 2)).await;
+
+    let again = load(&lake, request(once(), 1, "b"), rows(&[(2, None), (3, None)]), commit(1, 2, "b", 2, 3)).await;
+
+    assert_eq!(again.rows_written, 1);
+    assert_eq!(content(&lake).await, expected(&[(1, None), (2, None), (3, None)]));
+}
+
+#[tokio::test]
+async fn without_a_key_equal_rows_are_counted() {
+    let lake = lake();
+    let once = || WriteMode::Append { once_by: Some(vec!["id".into(), "name".into()]) };
+    load(&lake, request(once(), 1, "a"), rows(&[(1, None), (1, None)]), commit(1, 1, "a", 0, 1)).await;
+
+    let mut open = lake.sink.begin(request(once(), 1, "b")).await.unwrap();
+    open.write(rows(&[(1, None)])).await.unwrap();
+    open.stage().await.unwrap();
+    open.commit(commit(1, 2, "b", 1, 1)).await.unwrap();
+    open.write(rows(&[(1, None), (1, None)])).await.unwrap();
+    open.stage().await.unwrap();
+    open.commit(commit(1, 3, "b", 1, 1)).await.unwrap();
+
+    assert_eq!(content(&lake).await, expected(&[(1, None), (1, None), (1, None)]));
+}

@@ -3,13 +3,17 @@
 //! The source reads Parquet, CSV and NDJSON from a local disk; the sink writes Parquet with a commit log of its own. This crate must not know how a
 //! run is scheduled. Read next: `source/mod.rs`.
 
+mod commit_log;
 mod config;
+mod sink;
 mod source;
 
 pub use config::{CsvOptions, FileCompression, FileFormat, FilesConfig};
 
+use karat_lake::{LakePlugin, LakeTables};
 use karat_plugin_api::{ConnectContext, Connector, ConnectorError, ErrorKind, Sink, Source};
 use karat_spec::Capabilities;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// The plugin: `type: files`.
@@ -42,7 +46,16 @@ impl Connector for Files {
         Ok(Arc::new(source::FilesSource::new(config, context)?))
     }
 
-    fn sink(&self, _config: FilesConfig, _context: &ConnectContext) -> Result<Arc<dyn Sink>, ConnectorError> {
-        Err(ConnectorError::new(ErrorKind::Unsupported, "plugin `files` does not write in this build").with_help("write to a `delta` connection"))
+    fn sink(&self, config: FilesConfig, context: &ConnectContext) -> Result<Arc<dyn Sink>, ConnectorError> {
+        Ok(Arc::new(sink::lake_sink(&config, context)?))
+    }
+}
+
+impl LakePlugin for Files {
+    fn open_lake(&self, settings: &Map<String, Value>, context: &ConnectContext) -> Result<Arc<dyn LakeTables>, ConnectorError> {
+        // The cause is left out on purpose: serde quotes the value, which may be a secret.
+        let config: FilesConfig = serde_json::from_value(Value::Object(settings.clone()))
+            .map_err(|_| ConnectorError::new(ErrorKind::BadConfiguration, "settings of a `files` connection do not fit").with_help("run `karat lint`"))?;
+        Ok(Arc::new(sink::lake_sink(&config, context)?))
     }
 }

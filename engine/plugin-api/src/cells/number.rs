@@ -59,7 +59,7 @@ pub fn parse_integer(text: &[u8]) -> Result<i128, Mismatch> {
             .checked_mul(10)
             .and_then(|value| value.checked_add(i128::from(digit_of(*digit).ok()?)))
             .ok_or(MALFORMED)
-            .or_else(|error| if digits.iter().all(u8::is_ascii_digit) { Err(Mismatch::OutOfRange) } else { Err(error) })?;
+            .map_err(|error| if digits.iter().all(u8::is_ascii_digit) { Mismatch::OutOfRange } else { error })?;
     }
     Ok(if negative { -value } else { value })
 }
