@@ -235,6 +235,7 @@ pub(crate) fn transform_work(name: &str, sql: &str, inputs: &[&str]) -> Transfor
         pipeline: 0,
         sql: SqlText::new(sql, Vec::new(), Span::start_of(SourceMap::default().add(SourceFile::new("p.yaml", "")))),
         inputs: inputs.iter().map(|name| TableName::parse(name).unwrap()).collect(),
+        dedup: None,
         types: IndexMap::new(),
         key: Vec::new(),
         to_connection: "lake".into(),
