@@ -19,6 +19,9 @@ use std::sync::Arc;
 /// A transient error may be tried again: the next try starts where the target then stands.
 pub(crate) async fn copy(stage: &mut Stage, work: &CopyWork) -> Result<(), ConnectorError> {
     let target = stage.open_target(work.pipeline, &work.to_connection, work.to_table.as_deref()).await?;
+    if work.columns.is_empty() {
+        return Err(no_columns(stage, work).await);
+    }
     let is_fresh = stage.is_fresh();
     expect_same_source(stage, work, is_fresh)?;
     let mode = request::write_mode(work, is_fresh)?;
@@ -74,6 +77,17 @@ fn expect_same_source(stage: &Stage, work: &CopyWork, is_fresh: bool) -> Result<
         .with_help(format!("connect the former source, or load the table anew: `karat run --select {} --full-refresh`", work.table))),
         _ => Ok(()),
     }
+}
+
+/// Why the plan knows no columns: what the source says of it now, as when the plan was made.
+async fn no_columns(stage: &Stage, work: &CopyWork) -> ConnectorError {
+    let cancel = stage.run.cancel.clone();
+    let asked = match stage.run.services.connections.source(work.pipeline, &work.connection) {
+        Ok(source) => or_cancelled(&cancel, source.describe(&work.object)).await,
+        Err(error) => Err(error),
+    };
+    let unknown = || ConnectorError::new(ErrorKind::SchemaMismatch, format!("the source of `{}` named no columns when the run was planned", work.table)).with_help("run again");
+    asked.map_or_else(|error| error, |_| unknown())
 }
 
 fn has_same_columns(work: &CopyWork, target: &Target) -> bool {
