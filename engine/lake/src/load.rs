@@ -153,7 +153,8 @@ impl<L: CommitLog> LakeLoad<L> {
         let skips_own = !matches!(self.intake, Intake::Upsert { unique_in_read: false, .. });
         base.chain(&self.pending.added)
             .chain(&self.pending.carried)
-            .filter(|file| !removed.contains(file.path.as_str()) && !(skips_own && self.own.contains(&file.path)))
+            .filter(|file| !removed.contains(file.path.as_str()))
+            .filter(|file| !skips_own || !self.own.contains(&file.path))
             .cloned()
             .collect()
     }

@@ -43,12 +43,25 @@ struct Winner {
     is_unchanged: bool,
 }
 
+/// Row of a file, and the winner whose key it holds.
+type Match = (u64, usize);
+
+/// Encoded keys and their winners.
+type KeyIndex = HashMap<Box<[u8]>, usize>;
+
+/// The new rows, and where the files lie that they are compared with.
+struct Incoming<'a> {
+    matching: &'a Matching,
+    folder: &'a Path,
+    batches: &'a [RecordBatch],
+}
+
 /// Compares new rows with the files that may hold their keys.
 pub(crate) fn plan(matching: &Matching, folder: &Path, batches: &[RecordBatch], files: &[Arc<DataFile>]) -> Result<Merge, ConnectorError> {
     let keys = row_encoder(&matching.schema, &matching.key)?;
     let (mut winners, index) = newest_by_key(matching, &keys, batches)?;
     let key_schema = pick_schema(&matching.schema, &matching.key)?;
-    let mut matched: Vec<(Arc<DataFile>, Vec<(u64, usize)>)> = Vec::new();
+    let mut matched: Vec<(Arc<DataFile>, Vec<Match>)> = Vec::new();
     for file in files {
         let mut found = Vec::new();
         let mut first_row = 0;
@@ -68,8 +81,9 @@ pub(crate) fn plan(matching: &Matching, folder: &Path, batches: &[RecordBatch], 
         }
     }
     let mut rewrites = Vec::new();
+    let incoming = Incoming { matching, folder, batches };
     for (file, found) in matched {
-        mark_unchanged(matching, folder, batches, &file, &found, &mut winners)?;
+        mark_unchanged(&incoming, &file, &found, &mut winners)?;
         let dropped: Vec<u64> = found.iter().filter(|(_, winner)| !winners[*winner].is_unchanged).map(|(row, _)| *row).collect();
         if !dropped.is_empty() {
             rewrites.push(Rewrite { file, dropped });
@@ -79,11 +93,11 @@ pub(crate) fn plan(matching: &Matching, folder: &Path, batches: &[RecordBatch], 
 }
 
 /// The winning row of each key, and the keys' index into them.
-fn newest_by_key(matching: &Matching, keys: &RowConverter, batches: &[RecordBatch]) -> Result<(Vec<Winner>, HashMap<Box<[u8]>, usize>), ConnectorError> {
+fn newest_by_key(matching: &Matching, keys: &RowConverter, batches: &[RecordBatch]) -> Result<(Vec<Winner>, KeyIndex), ConnectorError> {
     let order = row_encoder(&matching.schema, &matching.order_by)?;
     let ranks = batches.iter().map(|batch| rank_rows(matching, &order, batch)).collect::<Result<Vec<Option<Rows>>, _>>()?;
     let mut winners: Vec<Winner> = Vec::new();
-    let mut index: HashMap<Box<[u8]>, usize> = HashMap::new();
+    let mut index = KeyIndex::new();
     for (at, batch) in batches.iter().enumerate() {
         let rows = keys.convert_columns(&pick(batch, &matching.key)?).map_err(row_error)?;
         for (row, key) in rows.iter().enumerate() {
@@ -113,7 +127,8 @@ fn rank_rows(matching: &Matching, order: &RowConverter, batch: &RecordBatch) -> 
 }
 
 /// Marks new rows that the file holds already, equal in all columns. A key that the table holds twice is always written anew.
-fn mark_unchanged(matching: &Matching, folder: &Path, batches: &[RecordBatch], file: &DataFile, found: &[(u64, usize)], winners: &mut [Winner]) -> Result<(), ConnectorError> {
+fn mark_unchanged(incoming: &Incoming<'_>, file: &DataFile, found: &[Match], winners: &mut [Winner]) -> Result<(), ConnectorError> {
+    let Incoming { matching, folder, batches } = incoming;
     let fields: Vec<SortField> = matching.schema.fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
     if !RowConverter::supports_fields(&fields) {
         return Ok(());

@@ -22,7 +22,8 @@ pub(crate) fn plan(input: &PlanInput<'_>, table: &TableSpec, bronze: &BronzeTabl
     let from_connection = bronze.from.as_ref().and_then(|from| from.connection.clone()).unwrap_or_default();
     let source = ends::manifest(input, table.pipeline, &from_connection);
     let schema = input.schemas.get(&table.name);
-    let work = work(table, bronze, schema, from_connection, is_declared(spec, table, bronze, source), &mut filled);
+    let known = Known { schema, connection: from_connection, is_declared: is_declared(spec, table, bronze, source) };
+    let work = work(table, bronze, known, &mut filled);
     let findings = schema.map(|schema| judge::copy(&Copied { spec, table, schema, work: &work })).unwrap_or_default();
 
     let target_can = ends::manifest(input, table.pipeline, &work.to_connection).map(|manifest| &manifest.capabilities);
@@ -76,7 +77,16 @@ pub(crate) fn plan(input: &PlanInput<'_>, table: &TableSpec, bronze: &BronzeTabl
     (plan, findings)
 }
 
-fn work(table: &TableSpec, bronze: &BronzeTable, schema: Option<&SourceSchema>, connection: String, is_declared: bool, filled: &mut Filled) -> CopyWork {
+/// What is known of the source.
+struct Known<'a> {
+    schema: Option<&'a SourceSchema>,
+    connection: String,
+    /// The columns are the declared ones.
+    is_declared: bool,
+}
+
+fn work(table: &TableSpec, bronze: &BronzeTable, known: Known<'_>, filled: &mut Filled) -> CopyWork {
+    let Known { schema, connection, is_declared } = known;
     let cdc = bronze.cdc.clone().unwrap_or_default();
     let chunk = bronze.chunk.clone().unwrap_or_default();
     let from = bronze.from.clone().unwrap_or_default();

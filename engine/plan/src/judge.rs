@@ -36,13 +36,13 @@ pub(crate) fn copy(copied: &Copied<'_>) -> Vec<Diagnostic> {
     {
         match copied.schema.column(name) {
             Some(column) => cursor(copied, column, &mut found),
-            None => absent(copied, &mut found, CURSOR_ABSENT, "/cdc/cursor", "cursor", name),
+            None => absent(copied, &mut found, CURSOR_ABSENT, "/cdc/cursor", ("cursor", name)),
         }
     }
     found.into_vec()
 }
 
-fn absent(copied: &Copied<'_>, found: &mut Found<'_>, code: karat_diagnostics::Code, pointer: &str, role: &str, name: &str) {
+fn absent(copied: &Copied<'_>, found: &mut Found<'_>, code: karat_diagnostics::Code, pointer: &str, (role, name): (&str, &str)) {
     let known = || copied.schema.columns.iter().map(|column| column.name.as_str());
     let help = did_you_mean(name, known()).or_else(|| (copied.schema.columns.len() <= 10).then(|| format!("the columns are {}", quoted(known()))));
     let message = format!("{role} `{name}` of `{}` is no column of its source", copied.table.name);
@@ -53,7 +53,7 @@ fn columns(copied: &Copied<'_>, found: &mut Found<'_>) {
     let Some(bronze) = copied.table.bronze() else { return };
     let mut check = |code, pointer: String, role: &str, name: &str| {
         if copied.schema.column(name).is_none() {
-            absent(copied, found, code, &pointer, role, name);
+            absent(copied, found, code, &pointer, (role, name));
         }
     };
     for (index, name) in bronze.key.iter().flatten().enumerate() {

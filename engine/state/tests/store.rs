@@ -1,5 +1,7 @@
 //! The state file from outside: it survives, it excludes, it notices damage.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 use chrono::DateTime;
 use karat_plugin_api::{CursorValue, Generation, Position, StreamId};
 use karat_state::{Owner, RunRecord, StateError, StateStore, StreamState, TableRun};

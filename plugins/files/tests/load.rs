@@ -1,5 +1,7 @@
 //! Loads into tables of plain files, seen through the sink and through the readable side.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};

@@ -1,5 +1,7 @@
 //! What a read of real files delivers, seen from outside.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 use arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type};
 use futures::StreamExt;

@@ -1,5 +1,7 @@
 //! What a read of a real database delivers, seen from outside.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Decimal256Type, Float64Type, Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt64Type};
 use futures::StreamExt;
