@@ -30,7 +30,7 @@ fn every_pipeline_in_the_documentation_is_sound() {
             wrong.push(format!("{}:{}\n{}", block.file.display(), block.line, outcome.said()));
         }
     }
-    assert!(linted >= 5, "only {linted} YAML blocks in the documentation");
+    assert!(linted >= 3, "only {linted} YAML blocks in the documentation");
     assert!(wrong.is_empty(), "YAML in the documentation does not lint:\n{}", wrong.join("\n"));
 }
 

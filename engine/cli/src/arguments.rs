@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// Declarative data pipelines: check them like a compiler, plan them like a planner, run them like a database.
 #[derive(Debug, Parser)]
-#[command(name = "karat", version, about, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "karat", version, max_term_width = 100, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -58,7 +58,7 @@ struct Running {
 impl Bars {
     fn start(&self, table: String) {
         let bar = match self.expected.get(&table).filter(|rows| **rows > 0) {
-            Some(rows) => ProgressBar::new(*rows).with_style(style("{prefix}  {wide_bar}  {msg}")),
+            Some(rows) => ProgressBar::new(*rows).with_style(style("{prefix}  {bar:28}  {msg}")),
             None => ProgressBar::new_spinner().with_style(style("{prefix}  {spinner} {msg}")),
         };
         let bar = self.screen.add(bar.with_prefix(format!("{table:width$}", width = self.width)));

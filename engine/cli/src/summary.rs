@@ -13,7 +13,9 @@ pub(crate) fn text(report: &RunReport) -> String {
     lines.extend(report.tables.iter().map(|(name, table)| line(name, table)));
     lines.push(total(report));
     let widths: Vec<usize> = (0..6).map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)).collect();
-    let mut out = format!("{} · {} in {:.1} s\n\n", report.project, word(report.status), report.seconds);
+    let size = report.tables.values().map(|table| table.bytes).sum::<u64>();
+    let written = if size > 0 { format!(", {} written", bytes(size)) } else { String::new() };
+    let mut out = format!("{} · {} in {:.1} s{written}\n\n", report.project, word(report.status), report.seconds);
     for (index, cells) in lines.iter().enumerate() {
         if index + 1 == lines.len() {
             let _infallible = writeln!(out, "  {}", "─".repeat(widths.iter().sum::<usize>() + 2 * (widths.len() - 1)));
@@ -57,10 +59,8 @@ fn line(name: &str, table: &TableReport) -> [String; 6] {
 
 fn total(report: &RunReport) -> [String; 6] {
     let sum = |value: fn(&TableReport) -> u64| report.tables.values().map(value).sum::<u64>();
-    let size = sum(|table| table.bytes);
-    let size = if size > 0 { bytes(size) } else { String::new() };
     let label = format!("{} {}", report.tables.len(), if report.tables.len() == 1 { "table" } else { "tables" });
-    [label, size, count(sum(|table| table.rows_read)), count(sum(|table| table.rows_written)), count(sum(|table| table.files)), format!("{:.1}", report.seconds)]
+    [label, String::new(), count(sum(|table| table.rows_read)), count(sum(|table| table.rows_written)), count(sum(|table| table.files)), format!("{:.1}", report.seconds)]
 }
 
 fn word(status: RunStatus) -> &'static str {

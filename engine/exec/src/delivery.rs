@@ -186,7 +186,7 @@ impl Delivery<'_> {
         let sent = load.commit(CommitRequest { record: record.clone(), run_id: self.stage.run.services.owner.run_id.clone() }).await;
         let committed = match sent {
             Ok(committed) => committed,
-            Err(error) if matches!(error.kind(), ErrorKind::UnknownOutcome | ErrorKind::Conflict) => self.find_out(&record, error).await?,
+            Err(error) if error.kind().is_transient() || matches!(error.kind(), ErrorKind::UnknownOutcome | ErrorKind::Conflict) => self.find_out(&record, error).await?,
             Err(error) => return Err(error),
         };
         self.note(&record, &committed, &pending);
@@ -220,7 +220,7 @@ impl Delivery<'_> {
         self.stage.event(Event::Committed { table, seq: record.seq, rows: committed.rows_written, version });
     }
 
-    /// A commit was sent and its fate is not known, or another one came first: only the target can tell (COMMIT I7).
+    /// A commit was sent and its fate is not certain, or another one came first: only the target can tell (COMMIT I7).
     ///
     /// Nothing is deleted and nothing is sent again. When the commit is not there, the stage starts over from where the target stands; should the
     /// commit still arrive late, then one of the two finds the chain moved on, so exactly one of them counts.

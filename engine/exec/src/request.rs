@@ -1,8 +1,8 @@
 //! From a copy's plan and the position it starts at to what is asked of source and sink.
 
 use karat_plan::CopyWork;
-use karat_plugin_api::{ConnectorError, CursorExpr, ErrorKind, ExtraColumns, Position, ReadRequest, ReadStrategy, SourceObject, WriteMode};
-use karat_spec::model::{ChunkRows, LoadMode, NullCursor, SchemaChanges, Strategy};
+use karat_plugin_api::{ConnectorError, CursorExpr, ErrorKind, Position, ReadRequest, ReadStrategy, SourceObject, WriteMode};
+use karat_spec::model::{ChunkRows, LoadMode, NullCursor, Strategy};
 
 /// Largest batch: big enough to be fast, small enough that a few of them fit anywhere.
 const MOST_BATCH_ROWS: u64 = 16_384;
@@ -25,10 +25,7 @@ pub(crate) fn read_request(work: &CopyWork, after: &Position, memory_bytes: u64)
     Ok(ReadRequest {
         object: work.object.clone(),
         columns: work.columns.clone(),
-        extra_columns: match work.schema_changes {
-            SchemaChanges::IgnoreNewColumns => ExtraColumns::Ignore,
-            SchemaChanges::Evolve | SchemaChanges::Freeze => ExtraColumns::Refuse,
-        },
+        extra_columns: work.extra_columns,
         strategy: strategy(work, after)?,
         batch_rows: batch_rows(work.chunk_rows, work.layout.min_file_rows),
         batch_bytes: usize::try_from(work.chunk_bytes.min(memory_bytes / 2 / BATCHES_IN_FLIGHT).max(64 << 10)).unwrap_or(usize::MAX),

@@ -7,7 +7,7 @@ use crate::judge::{self, Copied};
 use crate::predicate::{self, ReadFacts};
 use crate::{ChunkPlan, CopyWork, StageKind, StageWork, TablePlan, check, ddl, estimate};
 use karat_diagnostics::{Diagnostic, Severity};
-use karat_plugin_api::{ColumnChoice, CursorExpr, DeclaredType, SourceObject, SourceSchema};
+use karat_plugin_api::{ColumnChoice, CursorExpr, DeclaredType, ExtraColumns, SourceObject, SourceSchema};
 use karat_spec::model::{BronzeTable, ByteSize, ChunkRows, Count, LoadMode, NullCursor, SchemaChanges, Strategy};
 use karat_spec::{PluginManifest, ProjectSpec, TableSpec};
 
@@ -112,6 +112,7 @@ fn work(table: &TableSpec, bronze: &BronzeTable, schema: Option<&SourceSchema>, 
         connection,
         object,
         columns,
+        extra_columns: extra_columns(bronze),
         source_identity: schema.map(|schema| schema.identity.clone()),
         strategy,
         cursor,
@@ -140,6 +141,12 @@ fn work(table: &TableSpec, bronze: &BronzeTable, schema: Option<&SourceSchema>, 
         guard: ends::guard(table),
         checks: check::work(table),
     }
+}
+
+/// Whoever chose columns, or asked that new ones are left out, knows that there are others.
+fn extra_columns(bronze: &BronzeTable) -> ExtraColumns {
+    let is_choice = bronze.select.is_some() || bronze.exclude.is_some() || bronze.schema_changes == Some(SchemaChanges::IgnoreNewColumns);
+    if is_choice { ExtraColumns::Ignore } else { ExtraColumns::Refuse }
 }
 
 /// What `PRODUCT` says follows from the strategy.

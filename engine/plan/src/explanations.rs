@@ -55,16 +55,6 @@ static PAGES: [Explanation; 10] = [
     },
     Explanation {
         code: "D105",
-        title: "key is not unique at the source",
-        since: SINCE,
-        what: "Rows are replaced by a key that neither the primary key nor an index of the source keeps unique.",
-        why: "Two rows with one key would replace each other: one of them is lost.",
-        fails: example!("lines", "key: [line], load: { mode: upsert }, cdc: { strategy: hybrid, cursor: order_id }"),
-        passes: example!("lines", "key: [order_id, line], load: { mode: upsert }, cdc: { strategy: hybrid, cursor: order_id }"),
-        fix: "Use the primary key, or make the key unique at the source.",
-    },
-    Explanation {
-        code: "D106",
         title: "type override loses something",
         since: SINCE,
         what: "`types` overrides a column with a type that cannot hold all its values exactly, and a value that does not fit would not stop the run.",
@@ -74,7 +64,7 @@ static PAGES: [Explanation; 10] = [
         fix: "Take the override out, and convert in Silver where the loss is meant.",
     },
     Explanation {
-        code: "D107",
+        code: "D106",
         title: "cursor does not order rows",
         since: SINCE,
         what: "The cursor's type has no order that tells new rows from old ones: a boolean, bytes, a list.",
@@ -84,7 +74,7 @@ static PAGES: [Explanation; 10] = [
         fix: "Choose a number, date, timestamp or text that grows.",
     },
     Explanation {
-        code: "D108",
+        code: "D107",
         title: "no key anywhere",
         since: SINCE,
         what: "`upsert` or `hybrid` needs a key; none is written, and the source table has no primary key.",
@@ -102,6 +92,16 @@ static PAGES: [Explanation; 10] = [
         fails: example!("orders", "cdc: { strategy: hybrid, cursor: updated_at }"),
         passes: example!("orders", "cdc: { strategy: hybrid, cursor: updated_at, null_cursor: always_reread }"),
         fix: "Write `null_cursor: error` if there are none, or `null_cursor: always_reread` to read such rows in every run.",
+    },
+    Explanation {
+        code: "I102",
+        title: "nothing keeps the key unique",
+        since: SINCE,
+        what: "Rows are replaced by a key that neither the primary key nor an index of the source keeps unique.",
+        why: "If two rows share a key, one of them replaces the other. Nothing is wrong as long as that cannot happen.",
+        fails: example!("lines", "key: [line], load: { mode: upsert }, cdc: { strategy: hybrid, cursor: order_id }"),
+        passes: example!("lines", "key: [order_id, line], load: { mode: upsert }, cdc: { strategy: hybrid, cursor: order_id }"),
+        fix: "Use the primary key, make the key unique at the source, or set the rule to `note` in `lint.levels` where the key is known to be unique.",
     },
     Explanation {
         code: "L101",

@@ -9,10 +9,10 @@ pub(crate) const KEY_ABSENT: Code = Code("D102");
 pub(crate) const COLUMN_ABSENT: Code = Code("D103");
 pub(crate) const CURSOR_NULLABLE: Code = Code("I101");
 pub(crate) const CURSOR_NOT_UNIQUE: Code = Code("D104");
-pub(crate) const KEY_NOT_UNIQUE: Code = Code("D105");
-pub(crate) const LOSSY_TYPE: Code = Code("D106");
-pub(crate) const CURSOR_TYPE: Code = Code("D107");
-pub(crate) const KEY_MISSING: Code = Code("D108");
+pub(crate) const KEY_NOT_UNIQUE: Code = Code("I102");
+pub(crate) const LOSSY_TYPE: Code = Code("D105");
+pub(crate) const CURSOR_TYPE: Code = Code("D106");
+pub(crate) const KEY_MISSING: Code = Code("D107");
 pub(crate) const CURSOR_NOT_INDEXED: Code = Code("L101");
 
 /// Findings at the levels that the project sets.
@@ -28,7 +28,7 @@ impl<'a> Found<'a> {
 
     /// Adds one, unless the project turned the rule off.
     pub(crate) fn add(&mut self, code: Code, span: Span, message: String, more: impl FnOnce(Diagnostic) -> Diagnostic) {
-        let by_default = if [CURSOR_NOT_INDEXED, CURSOR_NULLABLE].contains(&code) { LintLevel::Warn } else { LintLevel::Error };
+        let by_default = if [CURSOR_NOT_INDEXED, CURSOR_NULLABLE, KEY_NOT_UNIQUE].contains(&code) { LintLevel::Warn } else { LintLevel::Error };
         let severity = match self.spec.lint.levels.get(code.0).copied().unwrap_or(by_default) {
             LintLevel::Off => return,
             LintLevel::Note => Severity::Note,

@@ -115,7 +115,7 @@ fn key(copied: &Copied<'_>, found: &mut Found<'_>) {
     let is_indexed = schema.indexes.iter().any(|index| index.len() == work.key.len() && index.iter().all(|column| work.key.contains(column)));
     let is_known = !schema.primary_key.is_empty();
     if is_known && !work.key_is_unique && !is_indexed {
-        let message = format!("nothing at the source keeps the key of `{name}` unique: rows with one key would replace each other");
+        let message = format!("nothing at the source keeps the key of `{name}` unique: two rows with one key would replace each other");
         let note = format!("the primary key is {}", quoted(schema.primary_key.iter().map(String::as_str)));
         found.add(KEY_NOT_UNIQUE, copied.table.spans.value("/key"), message, |finding| {
             finding.with_note(note).with_help("use the primary key, or make the key unique at the source")

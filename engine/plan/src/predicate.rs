@@ -56,6 +56,7 @@ fn literal(value: &CursorValue) -> String {
 pub(crate) fn of_files(glob: &str, is_ledger: bool, after: Option<&Position>) -> String {
     match after {
         Some(Position::Files { files }) if is_ledger => format!("files `{glob}` that are not among the {} read before", files.len()),
+        Some(Position::Files { .. }) => format!("all files `{glob}`, if one of them changed"),
         _ => format!("all files `{glob}`"),
     }
 }

@@ -394,7 +394,7 @@ fn findings_point_at_the_word_and_suggest_the_right_one() {
           |
         help: did you mean `trade_id`?
 
-        error[D106]: `price` of `bronze.trades` loses something as `double`: a binary fraction is not the same number
+        error[D105]: `price` of `bronze.trades` loses something as `double`: a binary fraction is not the same number
          --> market.yaml:9:21
           |
         9 |     types: { price: double }

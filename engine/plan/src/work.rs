@@ -1,7 +1,7 @@
 //! What the executor needs for one stage, fully decided; never printed.
 
 use indexmap::IndexMap;
-use karat_plugin_api::{ColumnChoice, CursorExpr, FileLayout, SourceObject};
+use karat_plugin_api::{ColumnChoice, CursorExpr, ExtraColumns, FileLayout, SourceObject};
 use karat_spec::SqlText;
 use karat_spec::model::{Check, ChunkRows, Dedup, NullCursor, SchemaChanges, Strategy, TableName};
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub struct CopyWork {
     pub object: SourceObject,
     /// The columns as they are read; empty when the source's schema is not known yet (offline).
     pub columns: Vec<ColumnChoice>,
+    /// What happens to columns of files that are not among them.
+    pub extra_columns: ExtraColumns,
     /// The source's identity, to notice an exchanged or restored one.
     pub source_identity: Option<String>,
     /// How changes are detected.

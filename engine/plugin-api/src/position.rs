@@ -122,8 +122,11 @@ impl fmt::Display for Position {
                 let texts: Vec<String> = values.iter().map(ToString::to_string).collect();
                 write!(out, "({})", texts.join(", "))
             }
+            Self::Snapshot { rows: 1, .. } => out.write_str("snapshot of 1 row"),
             Self::Snapshot { rows, .. } => write!(out, "snapshot of {rows} rows"),
+            Self::Files { files } if files.len() == 1 => out.write_str("1 file"),
             Self::Files { files } => write!(out, "{} files", files.len()),
+            Self::Inputs { versions, .. } if versions.len() == 1 => out.write_str("1 input"),
             Self::Inputs { versions, .. } => write!(out, "{} inputs", versions.len()),
         }
     }

@@ -5,7 +5,7 @@ use crate::dedup::one_row_per_key;
 use crate::error::sql_error;
 use crate::execute::{self, Job};
 use crate::output::{Output, OutputProblem};
-use crate::session::{self, Effort, Surroundings};
+use crate::session::{self, Effort, Joins, Surroundings};
 use crate::spill_folder::SpillFolder;
 use crate::statement::{self, Allowed};
 use chrono::{DateTime, Utc};
@@ -28,6 +28,9 @@ use std::sync::Arc;
 
 /// How many of the largest users of memory an out-of-memory message of DataFusion names.
 const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(5).expect("five is not zero");
+
+/// The most that footers of files may take.
+const METADATA_CACHE_BYTES: usize = 16 << 20;
 
 /// Settings of one engine.
 #[derive(Debug, Clone)]
@@ -95,6 +98,8 @@ impl SqlEngine {
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(limit), NAMED_CONSUMERS)))
             .with_disk_manager_builder(disk)
+            // Footers of files are cached outside the pool.
+            .with_metadata_cache_limit((limit / 32).min(METADATA_CACHE_BYTES))
             .build_arc()
             .map_err(|error| sql_error("the SQL engine", error))?;
         let effort = Effort::full(options.parallelism, options.memory_limit_bytes);
@@ -173,8 +178,8 @@ impl SqlEngine {
         self.state_with(self.effort, surroundings, catalogs)
     }
 
-    pub(crate) fn frugal_state(&self, surroundings: Surroundings, catalogs: Arc<dyn CatalogProviderList>) -> SessionState {
-        self.state_with(self.effort.frugal(), surroundings, catalogs)
+    pub(crate) fn frugal_state(&self, joins: Joins, surroundings: Surroundings, catalogs: Arc<dyn CatalogProviderList>) -> SessionState {
+        self.state_with(self.effort.frugal(joins), surroundings, catalogs)
     }
 
     pub(crate) fn job(&self, subject: String, plan: LogicalPlan, surroundings: Surroundings, catalogs: Arc<dyn CatalogProviderList>) -> Job {

@@ -3,9 +3,11 @@
 use crate::engine::{SqlEngine, Transform};
 use crate::error::{self, sql_error};
 use crate::output::Output;
-use crate::session::Surroundings;
+use crate::session::{Joins, Surroundings};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::catalog::CatalogProviderList;
+use datafusion::common::DataFusionError;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -37,12 +39,26 @@ impl Job {
         execute_stream(physical, state.task_ctx()).map_err(|error| sql_error(&self.subject, error))
     }
 
-    /// Plans again with one partition and small batches. Operators that cannot spill (the build side of a hash join, windows) then share
-    /// the limit with fewer others, and sorts and aggregations get the larger part.
+    /// Plans again with few partitions and small batches, so that fewer operators share the limit, and with sorted joins, which spill,
+    /// unless the query holds a `NOT IN` that they would answer wrongly.
     async fn start_again(&self) -> Result<SendableRecordBatchStream, ConnectorError> {
-        let state = self.engine.frugal_state(self.surroundings, Arc::clone(&self.catalogs));
+        let joins = self.frugal_joins().map_err(|error| sql_error(&self.subject, error))?;
+        let state = self.engine.frugal_state(joins, self.surroundings, Arc::clone(&self.catalogs));
         let physical = self.physical_plan(&state).await?;
         execute_stream(physical, state.task_ctx()).map_err(|error| sql_error(&self.subject, error))
+    }
+
+    fn frugal_joins(&self) -> Result<Joins, DataFusionError> {
+        let state = self.engine.state(self.surroundings, Arc::clone(&self.catalogs));
+        let (mut any, mut null_aware) = (false, false);
+        state.optimize(&self.plan)?.apply_with_subqueries(|plan| {
+            if let LogicalPlan::Join(join) = plan {
+                any = true;
+                null_aware |= join.null_aware;
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(if any && !null_aware { Joins::Sorted } else { Joins::Hashed })
     }
 
     fn out_of_memory(&self, cause: ConnectorError) -> ConnectorError {
@@ -67,7 +83,7 @@ enum Progress {
 
 /// The rows of `job`, cast to `output`.
 ///
-/// When memory runs out before the first rows have left, the job is planned again with one partition; rows that a reader already has
+/// When memory runs out before the first rows have left, the job is planned again, more frugally; rows that a reader already has
 /// cannot be taken back, so later it is an error.
 pub(crate) fn transform(job: Job, physical: Arc<dyn ExecutionPlan>, output: Output) -> Transform {
     let schema = Arc::clone(output.schema());
@@ -118,7 +134,7 @@ async fn next(mut progress: Progress, output: &Output) -> (Option<Result<RecordB
                         return (Some(Err(job.out_of_memory(error))), Progress::Done);
                     }
                     drop(stream);
-                    tracing::warn!(subject = job.subject, "memory limit reached, planning again with one partition");
+                    tracing::warn!(subject = job.subject, "memory limit reached, planning again with fewer partitions");
                     match job.start_again().await {
                         Ok(stream) => progress = Progress::Running { job, stream, tries_left: false },
                         Err(error) => return (Some(Err(error)), Progress::Done),

@@ -475,12 +475,7 @@ async fn files_cannot_be_read_or_written_from_sql() {
 async fn a_query_may_describe_and_show() {
     let folder = tempfile::tempdir().unwrap();
     let mut text = String::new();
-    for sql in [
-        "DESCRIBE silver.trades",
-        "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema <> 'information_schema' ORDER BY 1, 2",
-        "SELECT count(*), count(*) FILTER (WHERE id > 1) FROM silver.trades",
-        "SHOW COLUMNS FROM bronze.extremes",
-    ] {
+    for sql in ["DESCRIBE silver.trades", "SHOW TABLES", "SELECT count(*), count(*) FILTER (WHERE id > 1) FROM silver.trades", "SHOW COLUMNS FROM bronze.extremes"] {
         let mut query = engine(folder.path(), 64 * MIB).query(sql, vec![trades(), extremes()]).await.unwrap();
         while let Some(batch) = query.stream.next().await {
             text.push_str(&pretty_format_batches(&[batch.unwrap()]).unwrap().to_string());
@@ -498,12 +493,12 @@ async fn a_query_may_describe_and_show() {
         | at          | Timestamp(µs)     | YES         |
         | od"d        | Int64             | YES         |
         +-------------+-------------------+-------------+
-        +--------------+------------+
-        | table_schema | table_name |
-        +--------------+------------+
-        | bronze       | extremes   |
-        | silver       | trades     |
-        +--------------+------------+
+        +-----------------+
+        | table           |
+        +-----------------+
+        | bronze.extremes |
+        | silver.trades   |
+        +-----------------+
         +----------+-----------------------------------------------------+
         | count(*) | count(*) FILTER (WHERE silver.trades.id > Int64(1)) |
         +----------+-----------------------------------------------------+
@@ -558,14 +553,40 @@ async fn a_big_sort_and_a_big_aggregation_spill_below_the_limit() {
     .assert_eq(&show(rows(&engine, &group, &[]).await));
 }
 
+/// A million rows of a hundred bytes on each side: more than the limit.
+const BIG_JOIN: &str = "SELECT count(*) AS n FROM (SELECT value AS v, repeat('y', 100) AS pad FROM generate_series(1, 1000000)) a
+    JOIN (SELECT value AS v, repeat('x', 100) AS pad FROM generate_series(1, 1000000)) b ON a.v = b.v AND a.pad > b.pad";
+
+#[tokio::test]
+async fn a_join_that_does_not_fit_is_sorted_instead() {
+    let folder = tempfile::tempdir().unwrap();
+    expect![[r#"
+        +---------+
+        | n       |
+        +---------+
+        | 1000000 |
+        +---------+"#]]
+    .assert_eq(&show(rows(&engine(folder.path(), 48 * MIB), BIG_JOIN, &[]).await));
+}
+
 #[tokio::test]
 async fn out_of_memory_names_the_table_and_the_limit() {
     let folder = tempfile::tempdir().unwrap();
-    let engine = engine(folder.path(), 4 * MIB);
-    let sql = "SELECT count(*) AS n FROM generate_series(1, 1000000) a JOIN (SELECT value AS v, repeat('x', 100) AS pad FROM generate_series(1, 1000000)) b ON a.value = b.v AND b.pad > CAST(a.value AS VARCHAR)";
-    let error = rows(&engine, sql, &[]).await.unwrap_err();
+    // `NOT IN` needs a hash table, whatever the limit.
+    let sql = "SELECT count(*) AS n FROM generate_series(1, 1000000) a WHERE a.value NOT IN (SELECT CASE WHEN value > 0 THEN value * 2 END FROM generate_series(1, 10))";
+    let error = rows(&engine(folder.path(), 2 * MIB), sql, &[]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutOfMemory);
-    expect!["SQL of `gold.t` needs more memory than the limit of 4MiB"].assert_eq(&error.to_string());
+    expect![[r#"
+        SQL of `gold.t` needs more memory than the limit of 2MiB
+        help: raise `--memory-limit`, or join and group fewer rows at once: the smaller side of a join and the rows of a window must fit"#]]
+    .assert_eq(&format!("{error}\nhelp: {}", error.help().unwrap()));
+    expect![[r#"
+        +--------+
+        | n      |
+        +--------+
+        | 999990 |
+        +--------+"#]]
+    .assert_eq(&show(rows(&engine(folder.path(), 256 * MIB), sql, &[]).await));
 }
 
 #[tokio::test]

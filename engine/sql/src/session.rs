@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// Rows that operators pass on at once.
 const BATCH_ROWS: usize = 8192;
-/// Rows of a batch, and partitions, of the second try after memory ran out.
+/// The same of the second try after memory ran out.
 const FRUGAL_BATCH_ROWS: usize = 1024;
 /// DataFusion's own reservation for the last merge of a spilled sort; less when the limit is small.
 const SORT_RESERVATION_BYTES: usize = 10 << 20;
@@ -29,6 +29,16 @@ pub(crate) struct Effort {
     pub(crate) partitions: usize,
     pub(crate) batch_rows: usize,
     pub(crate) sort_reservation_bytes: usize,
+    pub(crate) joins: Joins,
+}
+
+/// How tables are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joins {
+    /// Fast, and the smaller side must fit into memory.
+    Hashed,
+    /// Both sides are sorted, which spills. Gives wrong rows for `NOT IN` with NULLs in DataFusion 53, so never without looking at the plan.
+    Sorted,
 }
 
 impl Effort {
@@ -36,12 +46,16 @@ impl Effort {
     pub(crate) fn full(parallelism: usize, memory_limit_bytes: u64) -> Self {
         let partitions = parallelism.max(1);
         let share = usize::try_from(memory_limit_bytes).unwrap_or(usize::MAX) / (8 * partitions);
-        Self { partitions, batch_rows: BATCH_ROWS, sort_reservation_bytes: share.min(SORT_RESERVATION_BYTES) }
+        Self { partitions, batch_rows: BATCH_ROWS, sort_reservation_bytes: share.min(SORT_RESERVATION_BYTES), joins: Joins::Hashed }
     }
 
-    /// What is tried when memory ran out: operators of one partition share the limit with fewer others.
-    pub(crate) fn frugal(self) -> Self {
-        Self { partitions: 1, batch_rows: FRUGAL_BATCH_ROWS, ..self }
+    /// What is tried when memory ran out: fewer partitions share the limit. DataFusion sorts for a join only where there are two.
+    pub(crate) fn frugal(self, joins: Joins) -> Self {
+        let partitions = match joins {
+            Joins::Hashed => 1,
+            Joins::Sorted => 2,
+        };
+        Self { partitions, batch_rows: FRUGAL_BATCH_ROWS, joins, ..self }
     }
 }
 
@@ -67,6 +81,7 @@ pub(crate) fn config(effort: Effort, surroundings: Surroundings) -> SessionConfi
     options.execution.sort_spill_reservation_bytes = effort.sort_reservation_bytes;
     // DataFusion says that `x IS NOT TRUE` may be NULL in one place and never in another; shared by two aggregates it fails this check.
     options.execution.skip_physical_aggregate_schema_check = true;
+    options.optimizer.prefer_hash_join = effort.joins == Joins::Hashed;
     options.sql_parser.collect_spans = true;
     options.sql_parser.map_string_types_to_utf8view = false;
     config

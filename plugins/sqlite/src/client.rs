@@ -29,6 +29,8 @@ pub(crate) fn open(path: &Path) -> Result<Connection, ConnectorError> {
 fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    // A view in a foreign database must not call what it likes.
+    connection.pragma_update(None, "trusted_schema", "OFF")?;
     // Pages are read once and in order, so a small cache is as good as a large one.
     connection.pragma_update(None, "cache_size", -8_000)?;
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;

@@ -62,6 +62,7 @@ pub(crate) fn read(session: &Session, request: &ReadRequest, out: &mut Out) -> R
         keyset.deliver_again(&query, &mut batcher, out)?;
     }
     keyset.flush(&mut batcher, out)?;
+    keyset.warn_of_a_source_that_may_have_gone_back(out.rows, skipped)?;
     let position = keyset.end_position(out.rows, skipped)?;
     out.end(position, keyset.future_rows, skipped.unwrap_or(0))
 }
@@ -219,6 +220,18 @@ impl<'a> Keyset<'a> {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Without a counter nobody knows whether the newest rows were deleted or the database was restored.
+    fn warn_of_a_source_that_may_have_gone_back(&self, delivered: u64, skipped: Option<u64>) -> Result<(), Halt> {
+        let nothing_seen = delivered == 0 && skipped.is_none_or(|rows| rows == 0);
+        let (true, Some(watermark)) = (nothing_seen, self.watermark()) else { return Ok(()) };
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {} >= ?1)", self.session.described.from, self.cursor);
+        let still_there: bool = self.session.connection.query_row(&sql, [bound(watermark)?], |row| row.get(0)).map_err(|error| self.session.failed(error))?;
+        if !still_there {
+            tracing::warn!(source = %self.session.described.label, "nothing stands at or above the watermark any more: the newest rows were deleted, or the source was restored");
+        }
+        Ok(())
     }
 
     /// True when there are rows without a cursor, and they are wanted.

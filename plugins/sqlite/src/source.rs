@@ -45,7 +45,11 @@ impl Source for SqliteSource {
             }
         }
         // Types that cannot be read are refused before anything is opened.
-        let schema = Arc::clone(Batcher::new("the table", &request.columns, 1, 1)?.schema());
+        let label = match &request.object {
+            SourceObject::Table(name) => format!("table `{name}`"),
+            SourceObject::Query(_) | SourceObject::Files(_) => "the query".to_owned(),
+        };
+        let schema = Arc::clone(Batcher::new(&label, &request.columns, 1, 1)?.schema());
         Ok(Box::new(SqliteRead { path: self.path.clone(), request, schema }))
     }
 }

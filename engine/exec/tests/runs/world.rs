@@ -9,7 +9,7 @@ use karat_diagnostics::{SourceFile, SourceMap, Span};
 use karat_exec::{Connections, Event, Home, Observer, RetryPolicy, RunOptions, RunReport, Services, run};
 use karat_lake::{LakeTable, LakeTables, Scannable, memory_table};
 use karat_plan::{CheckWork, CopyWork, Guarantee, GuardWork, RunPlan, StageKind, StageWork, TablePlan, TargetPlan, TransformWork};
-use karat_plugin_api::{ColumnChoice, ConnectorError, CursorExpr, ErrorKind, FileLayout, Sink, Source, SourceObject, Staged, TargetObject};
+use karat_plugin_api::{ColumnChoice, ConnectorError, CursorExpr, ErrorKind, ExtraColumns, FileLayout, Sink, Source, SourceObject, Staged, TargetObject};
 use karat_spec::SqlText;
 use karat_spec::model::{Check, ChunkRows, Count, LoadMode, NullCursor, OnFail, SchemaChanges, Strategy, TableName};
 use karat_sql::{SqlEngine, SqlOptions};
@@ -199,6 +199,7 @@ pub(crate) fn copy_work(name: &str, strategy: Strategy, mode: LoadMode) -> CopyW
         pipeline: 0,
         connection: "shop".into(),
         object: SourceObject::Table("t".into()),
+        extra_columns: ExtraColumns::Refuse,
         columns: schema().fields().iter().map(column).collect(),
         source_identity: Some("source-1".into()),
         strategy,
@@ -235,6 +236,7 @@ pub(crate) fn transform_work(name: &str, sql: &str, inputs: &[&str]) -> Transfor
         pipeline: 0,
         sql: SqlText::new(sql, Vec::new(), Span::start_of(SourceMap::default().add(SourceFile::new("p.yaml", "")))),
         inputs: inputs.iter().map(|name| TableName::parse(name).unwrap()).collect(),
+        dedup: None,
         types: IndexMap::new(),
         key: Vec::new(),
         to_connection: "lake".into(),

@@ -11,6 +11,7 @@ use karat_plugin_api::{Column, ColumnChoice, ConnectorError, DeclaredType, Error
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Footers that are read for an estimate of rows.
@@ -40,8 +41,17 @@ pub(crate) fn estimate(listing: &Listing) -> Result<u64, ConnectorError> {
     Ok(u64::try_from(scaled).unwrap_or(u64::MAX))
 }
 
-/// Reads one file into `rows`, and gives its hash.
-pub(crate) fn read(file: &Found, request: &ReadRequest, rows: &mut Rows<'_>) -> Result<String, Halt> {
+/// Reads one file into `rows`, and gives its hash. A file that breaks the decoder is an error like any other.
+pub(crate) fn read_guarded(file: &Found, request: &ReadRequest, rows: &mut Rows<'_>) -> Result<String, Halt> {
+    match catch_unwind(AssertUnwindSafe(|| read(file, request, rows))) {
+        Ok(read) => read,
+        Err(_) => {
+            Err(Halt::Failed(ConnectorError::new(ErrorKind::Corrupt, format!("file `{}` is damaged so that it cannot be decoded", file.path)).with_help("copy the file again")))
+        }
+    }
+}
+
+fn read(file: &Found, request: &ReadRequest, rows: &mut Rows<'_>) -> Result<String, Halt> {
     let hash = hash_file(file)?;
     let handle = open(file)?;
     let again = handle.try_clone().map_err(|error| ConnectorError::io("read file", &file.absolute, error))?;

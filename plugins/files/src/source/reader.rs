@@ -160,7 +160,7 @@ fn run(read: &FilesRead, out: &Sender<Item>) -> Result<(), Halt> {
         batcher.set_label(format!("file `{}`", file.path));
         let mut rows = Rows { batcher, out, schema: Arc::clone(&read.schema), sent, batch_rows: batch_rows as u64 };
         let hash = match read.config.format {
-            FileFormat::Parquet => parquet::read(file, request, &mut rows)?,
+            FileFormat::Parquet => parquet::read_guarded(file, request, &mut rows)?,
             FileFormat::Csv => csv::read(file, &read.config, request, &mut rows)?,
             FileFormat::Ndjson => ndjson::read(file, &read.config, request, &mut rows)?,
         };
