@@ -43,7 +43,8 @@ pub(crate) fn properties(schema: &Schema, compression: Compression) -> Result<Wr
     Ok(builder.build())
 }
 
-/// Types that Parquet stores as 32- or 64-bit integers: ids, times and prices differ little from row to row.
+/// Types that Parquet stores as 32- or 64-bit integers. Numbers that grow or lie near each other shrink to their differences, at a third of the time
+/// that a dictionary takes (docs/benchmarks). Text keeps its dictionary.
 fn packs_deltas(data_type: &DataType) -> bool {
     data_type.is_integer() || matches!(data_type, DataType::Date32 | DataType::Timestamp(..) | DataType::Time32(_) | DataType::Time64(_) | DataType::Decimal128(..=18, _))
 }

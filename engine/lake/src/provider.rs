@@ -296,3 +296,83 @@ impl PruningStatistics for FileStatistics<'_> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::writer::{FileSetWriter, WriterGauge, WriterOptions};
+    use arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray};
+    use datafusion::physical_plan::displayable;
+    use datafusion::prelude::SessionContext;
+    use karat_plugin_api::FileLayout;
+    use karat_spec::model::PartitionTransform;
+    use std::collections::BTreeMap;
+
+    /// Three files of four rows, by id; the second holds NaN, and a column that came later is in none of them.
+    fn context(folder: &Path, partition_by: Vec<PartitionTransform>) -> SessionContext {
+        let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new("who", DataType::Utf8, true), Field::new("x", DataType::Float64, true)]));
+        let ids = Int64Array::from_iter_values(0..12);
+        let who = StringArray::from_iter((0..12).map(|id| if id < 4 { None } else { Some(if id < 8 { "a" } else { "b" }) }));
+        let x = Float64Array::from_iter_values((0..12).map(|id| if id == 5 { f64::NAN } else { f64::from(id) }));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(ids), Arc::new(who), Arc::new(x)]).unwrap();
+        let partition_columns = crate::partition::declared_columns(&partition_by);
+        let options = WriterOptions {
+            folder: folder.to_path_buf(),
+            data_prefix: String::new(),
+            attempt: "a".into(),
+            schema: Arc::clone(&schema),
+            layout: FileLayout { min_file_rows: 4, partition_by, ..FileLayout::default() },
+            declares_partitions: true,
+            memory_bytes: 1 << 20,
+        };
+        let mut writer = FileSetWriter::new(options, Arc::new(WriterGauge::default())).unwrap();
+        writer.write(&batch).unwrap();
+        let files = writer.finish().unwrap().into_iter().map(Arc::new).collect();
+        let mut fields: Vec<FieldRef> = schema.fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new("later", DataType::Int64, true)));
+        let snapshot = TableSnapshot { version: "0".into(), schema: Arc::new(Schema::new(fields)), partition_columns, files, records: BTreeMap::new() };
+        let context = SessionContext::new();
+        context.register_table("t", Arc::new(SnapshotProvider::of_snapshot(folder, &snapshot).unwrap())).unwrap();
+        context
+    }
+
+    async fn ask(context: &SessionContext, sql: &str) -> (String, usize) {
+        let frame = context.sql(sql).await.unwrap();
+        let plan = displayable(frame.clone().create_physical_plan().await.unwrap().as_ref()).indent(true).to_string();
+        let batches = frame.collect().await.unwrap();
+        (
+            arrow::util::pretty::pretty_format_batches(&batches)
+                .unwrap()
+                .to_string()
+                .lines()
+                .skip(3)
+                .map(|line| line.trim_matches(['|', ' ']).to_owned())
+                .next()
+                .unwrap_or_default(),
+            plan.matches(".parquet").count(),
+        )
+    }
+
+    #[tokio::test]
+    async fn files_that_cannot_hold_a_row_are_not_read_and_nan_is_never_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = context(folder.path(), Vec::new());
+
+        assert_eq!(ask(&context, "SELECT sum(id) FROM t WHERE id >= 9").await, ("30".into(), 1));
+        assert_eq!(ask(&context, "SELECT count(*) FROM t WHERE x > 100").await.0, "1");
+        assert_eq!(ask(&context, "SELECT count(*) FROM t").await, ("12".into(), 0));
+        assert_eq!(ask(&context, "SELECT max(id) FROM t WHERE later IS NULL").await.0, "11");
+        assert_eq!(ask(&context, "SELECT count(who) FROM t").await.0, "8");
+    }
+
+    #[tokio::test]
+    async fn partitions_are_skipped_and_null_is_a_partition() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = context(folder.path(), vec![PartitionTransform::Identity("who".into())]);
+
+        assert_eq!(ask(&context, "SELECT sum(id) FROM t WHERE who = 'b'").await, ("38".into(), 1));
+        assert_eq!(ask(&context, "SELECT sum(id) FROM t WHERE who IS NULL").await, ("6".into(), 1));
+        assert_eq!(ask(&context, "SELECT count(who) FROM t").await.0, "8");
+        assert_eq!(ask(&context, "SELECT max(who) FROM t").await.0, "b");
+    }
+}

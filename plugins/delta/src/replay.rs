@@ -222,9 +222,17 @@ impl Replay {
         Ok(())
     }
 
-    fn finish(self, folder: &Path, version: u64) -> Result<TableState, ConnectorError> {
+    fn finish(mut self, folder: &Path, version: u64) -> Result<TableState, ConnectorError> {
         let protocol = self.protocol.ok_or_else(|| corrupt(folder, "no version says which protocol it follows"))?;
         let meta_data = self.meta_data.ok_or_else(|| corrupt(folder, "no version says which columns it has"))?;
+        // Checkpoints may leave NULL out of a map.
+        for file in self.files.values_mut() {
+            let is_missing = |column: &&String| !file.partition_values.contains_key(*column);
+            let missing: Vec<String> = meta_data.partition_columns.iter().filter(is_missing).cloned().collect();
+            if !missing.is_empty() {
+                Arc::make_mut(file).partition_values.extend(missing.into_iter().map(|column| (column, None)));
+            }
+        }
         let schema = schema::from_delta(&meta_data.schema_string)
             .map_err(|what| ConnectorError::new(ErrorKind::Unsupported, format!("Delta table `{}` has {what}, which this build does not read", folder.display())))?;
         let tip = tip(folder, version)?.ok_or_else(|| corrupt(folder, &format!("version {version} is missing")))?;
