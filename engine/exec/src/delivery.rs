@@ -233,7 +233,11 @@ impl Delivery<'_> {
                     failures += 1;
                     let pause = self.stage.run.services.options.retry.pause(failures).filter(|_| reading.kind().is_transient());
                     let Some(pause) = pause else { return Err(error) };
-                    or_cancelled(&self.stage.run.cancel, async { Ok(tokio::time::sleep(pause).await) }).await?;
+                    or_cancelled(&self.stage.run.cancel, async {
+                        tokio::time::sleep(pause).await;
+                        Ok(())
+                    })
+                    .await?;
                     continue;
                 }
             };

@@ -26,7 +26,7 @@ mod transform;
 pub use discover::discover;
 pub use event::{Event, Observer};
 pub use failpoints::{FAILPOINTS, Failpoint, FailpointSyntax, Failpoints};
-pub use rebuild::{RebuildReport, RebuiltTable, rebuild};
+pub use rebuild::{RebuildReport, RebuildServices, RebuiltTable, rebuild};
 pub use report::{CheckReport, ErrorReport, RunReport, RunStatus, TableReport, TableStatus, json_schema};
 pub use retry::RetryPolicy;
 pub use run::run;

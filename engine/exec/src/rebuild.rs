@@ -46,8 +46,22 @@ pub enum RebuiltTable {
     },
 }
 
+/// What a rebuild needs of the world.
+#[derive(Clone, Copy)]
+pub struct RebuildServices<'a> {
+    /// Opens connections.
+    pub connections: &'a dyn Connections,
+    /// What is rebuilt.
+    pub state: &'a StateStore,
+    /// Who holds the lease meanwhile.
+    pub owner: &'a Owner,
+    /// Says when a commit is noted.
+    pub clock: &'a dyn Clock,
+}
+
 /// Takes the positions of `tables` from their targets, also ones that lie before what state remembers. Needs the lease.
-pub async fn rebuild(spec: &ProjectSpec, tables: &[TableName], connections: &dyn Connections, state: &StateStore, owner: &Owner, clock: &dyn Clock) -> RebuildReport {
+pub async fn rebuild(spec: &ProjectSpec, tables: &[TableName], services: &RebuildServices<'_>) -> RebuildReport {
+    let RebuildServices { connections, state, owner, clock } = *services;
     let mut report = RebuildReport::default();
     let lease = match state.acquire(owner).await.map_err(state_error) {
         Ok(lease) => lease,

@@ -1,5 +1,7 @@
 //! Writes one table of every type and partition oddity where `KARAT_INTEROP_DIR` says, for readers of other makers; checks it with our own reader.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 use arrow::array::{ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use karat_delta::DELTA;

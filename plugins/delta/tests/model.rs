@@ -1,5 +1,7 @@
 //! Random histories of loads, commits and crashes leave exactly what a plain map or list would hold.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 use arrow::array::{Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use karat_delta::DELTA;

@@ -8,6 +8,7 @@ use crate::examined::{self, Examined};
 use crate::exit::Exit;
 use crate::{machine, online, table_text};
 use clap::{Args, Subcommand};
+use karat_exec::RebuildServices;
 use karat_exec::{RebuildReport, RebuiltTable, SystemClock};
 use karat_spec::Environment;
 use karat_spec::model::TableName;
@@ -96,7 +97,7 @@ fn rebuild(arguments: &ShowArguments, context: &Context) -> Result<Exit, CliErro
     let owner = machine::owner()?;
     let report = context.runtime()?.block_on(async {
         let store = open_or_replace(&path, context).await?;
-        Ok::<_, CliError>(karat_exec::rebuild(&project.spec, &tables, &connections, &store, &owner, &SystemClock).await)
+        Ok::<_, CliError>(karat_exec::rebuild(&project.spec, &tables, &RebuildServices { connections: &connections, state: &store, owner: &owner, clock: &SystemClock }).await)
     })?;
     match arguments.format {
         TextOrJson::Json => context.printer.json(&report)?,

@@ -109,7 +109,12 @@ async fn a_rebuild_of_nothing_changes_nothing() {
     let world = loaded().await;
     let services = world.services(super::world::options()).await;
 
-    let report = rebuild(&karat_spec::ProjectSpec::default(), &[], services.connections.as_ref(), &services.state, &services.owner, services.clock.as_ref()).await;
+    let report = rebuild(
+        &karat_spec::ProjectSpec::default(),
+        &[],
+        &karat_exec::RebuildServices { connections: services.connections.as_ref(), state: &services.state, owner: &services.owner, clock: services.clock.as_ref() },
+    )
+    .await;
 
     assert_eq!((report.exit_code, report.tables.len()), (0, 0));
 }
