@@ -3,6 +3,7 @@
 //!
 //! Must not know any external system. Nothing here sleeps. Read next: `memory_sink.rs`, `faults.rs`.
 
+pub mod conformance;
 mod faults;
 mod faulty_sink;
 mod faulty_source;

@@ -1,20 +1,30 @@
-//! Loads into tables of plain files, seen through the sink and through the readable side.
-
-#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+//! What every sink made of files promises: loads, commits, conflicts, damage, seen through the sink and through the readable side.
 
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use karat_files::FILES;
 use karat_lake::{LakePlugin, LakeTables};
 use karat_plugin_api::{
-    CommitRecord, CommitRequest, Committed, ConnectContext, CursorValue, ErrorKind, FileLayout, Generation, Load, LoadRequest, Plugin, Position, Sink, StreamId, TargetObject,
-    TargetState, WriteMode, WriteProgress,
+    CommitRecord, CommitRequest, Committed, ConnectContext, CursorValue, ErrorKind, FileLayout, Generation, Load, LoadRequest, Position, Sink, StreamId, TargetObject, TargetState,
+    WriteMode, WriteProgress,
 };
 use karat_spec::model::PartitionTransform;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::sync::Arc;
+
+/// The plugin that is tested. Its connection has one key, `path`.
+#[derive(Clone, Copy)]
+pub struct LakeUnderTest {
+    /// The plugin.
+    pub plugin: &'static dyn LakePlugin,
+    /// Folder of a table's log, relative to the table's folder.
+    pub log: &'static str,
+    /// File of the table's first version in that folder.
+    pub first_version: &'static str,
+    /// File of the table's second version in that folder.
+    pub second_version: &'static str,
+}
 
 struct Lake {
     folder: tempfile::TempDir,
@@ -26,10 +36,10 @@ fn settings() -> Map<String, Value> {
     json!({"path": "lake"}).as_object().cloned().unwrap()
 }
 
-fn lake() -> Lake {
+fn open(under_test: &LakeUnderTest) -> Lake {
     let folder = tempfile::tempdir().unwrap();
     let context = ConnectContext { root: folder.path().to_path_buf(), scratch: folder.path().join("scratch") };
-    Lake { sink: FILES.open_sink(&settings(), &context).unwrap(), tables: FILES.open_lake(&settings(), &context).unwrap(), folder }
+    Lake { sink: under_test.plugin.open_sink(&settings(), &context).unwrap(), tables: under_test.plugin.open_lake(&settings(), &context).unwrap(), folder }
 }
 
 fn target() -> TargetObject {
@@ -112,9 +122,9 @@ fn data_files(folder: &Path) -> usize {
         .sum()
 }
 
-#[tokio::test]
-async fn appended_rows_are_read_back_with_their_position() {
-    let lake = lake();
+/// Appended rows are read back with their position.
+pub async fn appended_rows_are_read_back_with_their_position(under_test: LakeUnderTest) {
+    let lake = open(&under_test);
 
     let mut open = lake.sink.begin(request(append(), 1, "a")).await.unwrap();
     assert_eq!(open.write(rows(&[(1, Some("x")), (2, None)])).await.unwrap(), WriteProgress::Accepted);
@@ -133,9 +143,9 @@ async fn appended_rows_are_read_back_with_their_position() {
     assert_eq!((record.seq, record.hi, rows), (2, at(6), Some(6)));
 }
 
-#[tokio::test]
-async fn a_replacement_swaps_all_rows_and_old_versions_stay_readable() {
-    let lake = lake();
+/// A replacement swaps all rows and old versions stay readable.
+pub async fn a_replacement_swaps_all_rows_and_old_versions_stay_readable(under_test: LakeUnderTest) {
+    let lake = open(&under_test);
     let first = load(&lake, request(WriteMode::Replace, 1, "a"), rows(&[(1, None), (2, None)]), commit(1, 1, "a", 0, 2)).await;
 
     let second = load(&lake, request(WriteMode::Replace, 2, "b"), rows(&[(9, Some("z"))]), commit(2, 1, "b", 0, 9)).await;
@@ -145,9 +155,9 @@ async fn a_replacement_swaps_all_rows_and_old_versions_stay_readable() {
     assert_eq!(content_at(&lake, Some(&first.version)).await, expected(&[(1, None), (2, None)]));
 }
 
-#[tokio::test]
-async fn what_was_staged_but_not_committed_is_invisible_and_cleaned_up() {
-    let lake = lake();
+/// What was staged but not committed is invisible and cleaned up.
+pub async fn what_was_staged_but_not_committed_is_invisible_and_cleaned_up(under_test: LakeUnderTest) {
+    let lake = open(&under_test);
 
     let mut open = lake.sink.begin(request(append(), 1, "a")).await.unwrap();
     open.write(rows(&[(1, None)])).await.unwrap();
@@ -160,9 +170,9 @@ async fn what_was_staged_but_not_committed_is_invisible_and_cleaned_up() {
     assert!(matches!(lake.sink.target_state(&stream(), &target()).await.unwrap(), TargetState::Absent));
 }
 
-#[tokio::test]
-async fn of_two_committers_of_one_batch_exactly_one_wins() {
-    let lake = lake();
+/// Of two committers of one batch exactly one wins.
+pub async fn of_two_committers_of_one_batch_exactly_one_wins(under_test: LakeUnderTest) {
+    let lake = open(&under_test);
     let mut opens: Vec<(String, Box<dyn Load>)> = Vec::new();
     for attempt in ["a", "b", "c"] {
         let mut open = lake.sink.begin(request(append(), 1, attempt)).await.unwrap();
@@ -179,9 +189,9 @@ async fn of_two_committers_of_one_batch_exactly_one_wins() {
     assert_eq!(content(&lake).await.len(), 1);
 }
 
-#[tokio::test]
-async fn committing_the_same_attempt_again_changes_nothing() {
-    let lake = lake();
+/// Committing the same attempt again changes nothing.
+pub async fn committing_the_same_attempt_again_changes_nothing(under_test: LakeUnderTest) {
+    let lake = open(&under_test);
     let mut open = lake.sink.begin(request(append(), 1, "a")).await.unwrap();
     open.write(rows(&[(1, None)])).await.unwrap();
     open.stage().await.unwrap();
@@ -193,9 +203,9 @@ async fn committing_the_same_attempt_again_changes_nothing() {
     assert_eq!(content(&lake).await.len(), 1);
 }
 
-#[tokio::test]
-async fn partitions_keep_null_and_special_characters() {
-    let lake = lake();
+/// Partitions keep null and special characters.
+pub async fn partitions_keep_null_and_special_characters(under_test: LakeUnderTest) {
+    let lake = open(&under_test);
     let batch = [(1, Some("a/b=c %")), (2, None), (3, Some("ä")), (4, Some("a/b=c %"))];
     let layout = FileLayout { partition_by: vec![PartitionTransform::Identity("name".into())], ..FileLayout::default() };
 
@@ -204,31 +214,32 @@ async fn partitions_keep_null_and_special_characters() {
     assert_eq!(content(&lake).await, expected(&batch));
 }
 
-#[tokio::test]
-async fn a_lost_or_damaged_log_is_noticed() {
-    let lake = lake();
+/// A lost or damaged log is noticed.
+pub async fn a_lost_or_damaged_log_is_noticed(under_test: LakeUnderTest) {
+    let lake = open(&under_test);
     load(&lake, request(append(), 1, "a"), rows(&[(1, None)]), commit(1, 1, "a", 0, 1)).await;
     load(&lake, request(append(), 1, "b"), rows(&[(2, None)]), commit(1, 2, "b", 1, 2)).await;
-    let log = lake.folder.path().join("lake/bronze/t/_karat/g=1");
+    let log = lake.folder.path().join("lake/bronze/t").join(under_test.log);
     let kind = || async {
-        let fresh = FILES.open_sink(&settings(), &ConnectContext { root: lake.folder.path().to_path_buf(), scratch: lake.folder.path().to_path_buf() }).unwrap();
+        let fresh = under_test.plugin.open_sink(&settings(), &ConnectContext { root: lake.folder.path().to_path_buf(), scratch: lake.folder.path().to_path_buf() }).unwrap();
         fresh.target_state(&stream(), &target()).await.unwrap_err().kind()
     };
 
-    let newest = log.join("00000000000000000002.json");
+    let newest = log.join(under_test.second_version);
     let text = std::fs::read_to_string(&newest).unwrap();
     std::fs::write(&newest, &text[..text.len() - 9]).unwrap();
     assert_eq!(kind().await, ErrorKind::Corrupt);
     std::fs::write(&newest, text).unwrap();
-    std::fs::remove_file(log.join("00000000000000000001.json")).unwrap();
+    std::fs::remove_file(log.join(under_test.first_version)).unwrap();
     assert_eq!(kind().await, ErrorKind::Corrupt);
-    std::fs::remove_dir_all(log.parent().unwrap()).unwrap();
+    let top = Path::new(under_test.log).components().next().unwrap();
+    std::fs::remove_dir_all(lake.folder.path().join("lake/bronze/t").join(top)).unwrap();
     assert_eq!(kind().await, ErrorKind::Refused);
 }
 
-#[tokio::test]
-async fn a_table_never_lies_outside_the_connection() {
-    let lake = lake();
+/// A table never lies outside the connection.
+pub async fn a_table_never_lies_outside_the_connection(under_test: LakeUnderTest) {
+    let lake = open(&under_test);
     std::fs::create_dir_all(lake.folder.path().join("lake")).unwrap();
     std::os::unix::fs::symlink("/tmp", lake.folder.path().join("lake/out")).unwrap();
 
@@ -242,9 +253,9 @@ fn upsert(unique_in_read: bool) -> WriteMode {
     WriteMode::Upsert { key: vec!["id".into()], unique_in_read, order_by: vec!["name".into()] }
 }
 
-#[tokio::test]
-async fn an_upsert_replaces_rows_of_earlier_commits_and_the_greater_value_wins_inside_a_batch() {
-    let lake = lake();
+/// An upsert replaces rows of earlier commits and the greater value wins inside a batch.
+pub async fn an_upsert_replaces_rows_of_earlier_commits_and_the_greater_value_wins_inside_a_batch(under_test: LakeUnderTest) {
+    let lake = open(&under_test);
     load(&lake, request(upsert(false), 1, "a"), rows(&[(1, Some("b")), (1, Some("a")), (2, Some("x")), (2, Some("x")), (3, None)]), commit(1, 1, "a", 0, 3)).await;
     assert_eq!(content(&lake).await, expected(&[(1, Some("b")), (2, Some("x")), (3, None)]));
 
@@ -254,10 +265,10 @@ async fn an_upsert_replaces_rows_of_earlier_commits_and_the_greater_value_wins_i
     assert_eq!(content(&lake).await, expected(&[(1, Some("b")), (2, Some("new")), (3, None), (4, None)]));
 }
 
-#[tokio::test]
-async fn an_idle_upsert_writes_nothing_but_the_position() {
+/// An idle upsert writes nothing but the position.
+pub async fn an_idle_upsert_writes_nothing_but_the_position(under_test: LakeUnderTest) {
     for unique_in_read in [true, false] {
-        let lake = lake();
+        let lake = open(&under_test);
         let batch = [(1, Some("a")), (2, None), (3, Some(""))];
         load(&lake, request(upsert(unique_in_read), 1, "a"), rows(&batch), commit(1, 1, "a", 0, 3)).await;
 
@@ -268,9 +279,9 @@ async fn an_idle_upsert_writes_nothing_but_the_position() {
     }
 }
 
-#[tokio::test]
-async fn a_row_that_moves_to_another_partition_leaves_the_old_one() {
-    let lake = lake();
+/// A row that moves to another partition leaves the old one.
+pub async fn a_row_that_moves_to_another_partition_leaves_the_old_one(under_test: LakeUnderTest) {
+    let lake = open(&under_test);
     let layout = FileLayout { partition_by: vec![PartitionTransform::Identity("name".into())], ..FileLayout::default() };
     let open = |attempt| LoadRequest { layout: layout.clone(), ..request(upsert(true), 1, attempt) };
     load(&lake, open("a"), rows(&[(1, Some("x")), (2, Some("x")), (3, None)]), commit(1, 1, "a", 0, 3)).await;
@@ -280,9 +291,9 @@ async fn a_row_that_moves_to_another_partition_leaves_the_old_one() {
     assert_eq!(content(&lake).await, expected(&[(1, Some("x")), (2, None), (3, Some("y"))]));
 }
 
-#[tokio::test]
-async fn rows_that_were_delivered_before_are_appended_once() {
-    let lake = lake();
+/// Rows that were delivered before are appended once.
+pub async fn rows_that_were_delivered_before_are_appended_once(under_test: LakeUnderTest) {
+    let lake = open(&under_test);
     let once = || WriteMode::Append { once_by: Some(vec!["id".into()]) };
     load(&lake, request(once(), 1, "a"), rows(&[(1, None), (2, None)]), commit(1, 1, "a", 0, 2)).await;
 
@@ -292,9 +303,9 @@ async fn rows_that_were_delivered_before_are_appended_once() {
     assert_eq!(content(&lake).await, expected(&[(1, None), (2, None), (3, None)]));
 }
 
-#[tokio::test]
-async fn without_a_key_equal_rows_are_counted() {
-    let lake = lake();
+/// Without a key equal rows are counted.
+pub async fn without_a_key_equal_rows_are_counted(under_test: LakeUnderTest) {
+    let lake = open(&under_test);
     let once = || WriteMode::Append { once_by: Some(vec!["id".into(), "name".into()]) };
     load(&lake, request(once(), 1, "a"), rows(&[(1, None), (1, None)]), commit(1, 1, "a", 0, 1)).await;
 

@@ -1,0 +1,39 @@
+//! The suites that every plugin runs: each sentence of a contract is a case.
+//!
+//! A case panics where a promise is broken, as a test does. Read next: `lake.rs` for sinks, `source.rs` for sources.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a case ends where a promise is broken")]
+
+pub mod lake;
+pub mod source;
+
+/// Expands to one `#[tokio::test]` per case of [`lake`]; takes a [`lake::LakeUnderTest`].
+#[macro_export]
+macro_rules! lake_conformance {
+    ($under_test:expr) => {
+        $crate::lake_conformance!(@cases $under_test; appended_rows_are_read_back_with_their_position, a_replacement_swaps_all_rows_and_old_versions_stay_readable, what_was_staged_but_not_committed_is_invisible_and_cleaned_up, of_two_committers_of_one_batch_exactly_one_wins, committing_the_same_attempt_again_changes_nothing, partitions_keep_null_and_special_characters, a_lost_or_damaged_log_is_noticed, a_table_never_lies_outside_the_connection, an_upsert_replaces_rows_of_earlier_commits_and_the_greater_value_wins_inside_a_batch, an_idle_upsert_writes_nothing_but_the_position, a_row_that_moves_to_another_partition_leaves_the_old_one, rows_that_were_delivered_before_are_appended_once, without_a_key_equal_rows_are_counted);
+    };
+    (@cases $under_test:expr; $($case:ident),+) => {
+        $(
+            #[tokio::test]
+            async fn $case() {
+                $crate::conformance::lake::$case($under_test).await;
+            }
+        )+
+    };
+}
+
+/// Expands to one `#[tokio::test]` per case of [`source`]; takes an expression that makes a [`source::SourceUnderTest`].
+#[macro_export]
+macro_rules! source_conformance {
+    ($under_test:expr) => {
+        $crate::source_conformance!(@cases $under_test; every_row_is_delivered_once_and_counted, no_batch_crosses_a_multiple_of_the_asked_row_count, two_reads_of_the_same_data_are_equal, a_read_that_goes_on_where_the_last_one_ended_delivers_nothing, an_object_that_does_not_exist_is_not_found_by_name, a_dropped_read_leaves_the_source_usable);
+    };
+    (@cases $under_test:expr; $($case:ident),+) => {
+        $(
+            #[tokio::test]
+            async fn $case() {
+                $crate::conformance::source::$case($under_test).await;
+            }
+        )+
+    };
+}
