@@ -218,9 +218,12 @@ fn a_state_that_was_lost_is_rebuilt_from_the_warehouse() {
     }
 }
 
-/// What `state show` says of where each table stands, without when that was written down.
-fn shown_positions(folder: &Path) -> Vec<(String, String)> {
+/// What `state show` says of where each stream stands, without when and by whom that was written down.
+fn shown_positions(folder: &Path) -> Vec<(String, String, String)> {
     let shown = Karat::within(folder).args(["state", "show", "--format", "json"]).run().expect(0).json();
-    let tables = shown["tables"].as_object().expect("tables by name");
-    tables.iter().map(|(name, table)| (name.clone(), table["watermark"].to_string())).collect()
+    let streams = shown["streams"].as_array().expect("streams are a list");
+    let mut positions: Vec<_> = streams.iter().map(|stream| (stream["stream"].to_string(), stream["seq"].to_string(), stream["hi"].to_string())).collect();
+    positions.sort();
+    assert_eq!(positions.len(), TABLES.len());
+    positions
 }

@@ -17,6 +17,9 @@ from deltalake import DeltaTable
 def tables(warehouse):
     found = {}
     for log in sorted(pathlib.Path(warehouse).glob("*/*/_delta_log")):
+        # A folder without a commit is no table yet, or the rest of a load that failed.
+        if not any(log.glob("*.json")):
+            continue
         table = log.parent
         found[f"{table.parent.name}.{table.name}"] = table
     return found
@@ -71,7 +74,7 @@ def compare(one, two):
     for name in sorted(set(names["one"]) ^ set(names["two"])):
         differences.append(f"{name} is only in {'one' if name in names['one'] else 'two'}")
     for name in sorted(set(names["one"]) & set(names["two"])):
-        columns = [connection.execute(f"SELECT column_name, data_type FROM (DESCRIBE {side}.{name})").fetchall() for side in sides]
+        columns = [connection.execute(f"SELECT column_name, column_type FROM (DESCRIBE {side}.{name})").fetchall() for side in sides]
         if columns[0] != columns[1]:
             differences.append(f"{name}: columns {columns[0]} and {columns[1]}")
             continue
