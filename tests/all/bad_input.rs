@@ -265,7 +265,7 @@ fn a_full_disk_is_an_error_and_the_next_run_makes_it_whole() {
         \"$0\" run --quiet || exit 92
         mkdir kept && cp -r .karat/warehouse kept/ || exit 93
         exit $first";
-    for size in ["600k", "2m", "4m"] {
+    for size in ["400k", "700k", "1100k"] {
         let _ = std::fs::remove_dir_all(project.path().join("kept"));
         let outcome = Karat::within(project.path()).through(&["unshare", "--mount", "sh", "-c", script]).args([size]).run();
 

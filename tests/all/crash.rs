@@ -23,27 +23,40 @@ fn kill_at_random_moments_and_run_again_gives_the_same_nine_tables() {
     let seed = seed();
     say(&format!("KARAT_SEED={seed}"));
     let whole = Project::market(ROWS);
-    let started = Instant::now();
     whole.karat(["run", "--quiet"]).run().expect(0);
-    let duration = started.elapsed();
+    let duration = shortest_run(&whole);
 
     let mut random = Random(seed);
-    let mut reached = 0;
-    for kill in 0..kill_count() {
+    let mut killed = 0;
+    for attempt in 1.. {
         let project = market_beside(&whole);
         let moment = duration.mul_f64(random.fraction());
         let mut run = project.karat(["run", "--quiet"]).start();
         std::thread::sleep(moment);
-        reached += usize::from(run.is_running());
+        killed += usize::from(run.is_running());
         run.signal(Signal::KILL);
         drop(run);
 
         project.karat(["run", "--quiet"]).run().expect(0);
 
         let differences = reader.differences(&warehouse(&whole), &warehouse(&project));
-        assert!(differences.is_empty(), "kill {kill} after {moment:?} of {duration:?}, KARAT_SEED={seed}: {differences:?}");
+        assert!(differences.is_empty(), "killed after {moment:?} of {duration:?}, KARAT_SEED={seed}: {differences:?}");
+        if killed == kill_count() {
+            return;
+        }
+        assert!(attempt < 2 * kill_count(), "only {killed} of {attempt} kills met a running process: the moments are badly spread");
     }
-    assert!(reached * 10 >= kill_count() * 7, "only {reached} kills met a running process: the moments are badly spread");
+}
+
+/// How long an uninterrupted first run takes, when nothing else is in its way.
+fn shortest_run(whole: &Project) -> Duration {
+    let durations = (0..3).map(|_| {
+        let project = market_beside(whole);
+        let started = Instant::now();
+        project.karat(["run", "--quiet"]).run().expect(0);
+        started.elapsed()
+    });
+    durations.min().expect("three runs were measured")
 }
 
 #[test]
@@ -91,9 +104,8 @@ fn a_termination_ends_within_ten_seconds_and_the_next_run_goes_on() {
 fn interrupted(signal: Signal, code: i32) {
     let Some(reader) = Reader::find(&format!("interrupted with {code}")) else { return };
     let whole = Project::market(ROWS);
-    let started = Instant::now();
     whole.karat(["run", "--quiet"]).run().expect(0);
-    let duration = started.elapsed();
+    let duration = shortest_run(&whole);
     let mut caught = 0;
     for part in 1..=6 {
         let project = market_beside(&whole);
