@@ -5,12 +5,13 @@ use crate::{ChoreError, read_text, write_text};
 use std::path::Path;
 
 /// The files of a plugin, by path below its folder.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("Cargo.toml", include_str!("plugin/Cargo.toml.txt")),
     ("README.md", include_str!("plugin/README.md.txt")),
     ("src/lib.rs", include_str!("plugin/lib.rs.txt")),
     ("src/config.rs", include_str!("plugin/config.rs.txt")),
     ("src/source.rs", include_str!("plugin/source.rs.txt")),
+    ("tests/conformance.rs", include_str!("plugin/conformance.rs.txt")),
     ("tests/reading.rs", include_str!("plugin/reading.rs.txt")),
 ];
 
@@ -39,7 +40,7 @@ pub fn new_plugin(root: &Path, name: &str) -> Result<String, ChoreError> {
 }
 
 fn fill(template: &str, name: &str) -> String {
-    template.replace("@NAME@", name).replace("@TYPE@", &type_name(name)).replace("@TITLE@", &title(name))
+    template.replace("@NAME@", name).replace("@TYPE@", &type_name(name)).replace("@UPPER@", &name.to_ascii_uppercase()).replace("@TITLE@", &title(name))
 }
 
 /// `my_system` as a Rust type: `MySystem`.
@@ -71,7 +72,7 @@ fn add_dependency(manifest: &str, name: &str) -> Result<String, ChoreError> {
 }
 
 fn add_to_bundle(bundle: &str, name: &str) -> Result<String, ChoreError> {
-    let entry = format!("&karat_{name}::{}", type_name(name));
+    let entry = format!("&karat_{name}::{}", name.to_ascii_uppercase());
     if let Some(line) = bundle.lines().find(|line| line.contains("= &[&karat_")) {
         let (before, rest) = line.split_once("= &[").unwrap_or((line, ""));
         let (list, after) = rest.split_once(']').unwrap_or((rest, ""));
@@ -93,11 +94,11 @@ mod tests {
 
     #[test]
     fn a_plugin_is_added_to_the_list_in_order() {
-        let one_line = "pub static PLUGINS: &[&dyn Plugin] = &[&karat_delta::Delta, &karat_sqlite::Sqlite];\n";
-        let lines = "pub static PLUGINS: &[&dyn Plugin] = &[\n    &karat_delta::Delta,\n    &karat_sqlite::Sqlite,\n];\n";
+        let one_line = "pub static PLUGINS: &[&dyn Plugin] = &[&karat_delta::DELTA, &karat_sqlite::SQLITE];\n";
+        let lines = "pub static PLUGINS: &[&dyn Plugin] = &[\n    &karat_delta::DELTA,\n    &karat_sqlite::SQLITE,\n];\n";
 
-        assert_eq!(add_to_bundle(one_line, "kafka").unwrap(), one_line.replace("&karat_sqlite", "&karat_kafka::Kafka, &karat_sqlite"));
-        assert_eq!(add_to_bundle(lines, "kafka").unwrap(), lines.replace("    &karat_sqlite", "    &karat_kafka::Kafka,\n    &karat_sqlite"));
+        assert_eq!(add_to_bundle(one_line, "kafka").unwrap(), one_line.replace("&karat_sqlite", "&karat_kafka::KAFKA, &karat_sqlite"));
+        assert_eq!(add_to_bundle(lines, "kafka").unwrap(), lines.replace("    &karat_sqlite", "    &karat_kafka::KAFKA,\n    &karat_sqlite"));
     }
 
     #[test]
