@@ -64,7 +64,7 @@ PEERS = {
 
 SUMS = """
     SELECT count(*) AS rows, sum(id)::VARCHAR AS ids, sum(account_id)::VARCHAR AS accounts, sum(quantity)::VARCHAR AS quantities,
-           round(sum(price::DOUBLE), 0)::BIGINT AS prices, round(sum(amount::DOUBLE), 0)::BIGINT AS amounts, round(sum(fee::DOUBLE), 0)::BIGINT AS fees,
+           sum(round(price::DOUBLE * 10000)::HUGEINT)::VARCHAR AS prices, sum(round(amount::DOUBLE * 10000)::HUGEINT)::VARCHAR AS amounts, sum(round(fee::DOUBLE * 10000)::HUGEINT)::VARCHAR AS fees,
            count(note) AS notes, sum(length(symbol)) AS symbol_letters, sum(length(side)) AS side_letters,
            min(created_at::TIMESTAMP)::VARCHAR AS first_created, max(updated_at::TIMESTAMP)::VARCHAR AS last_updated
     FROM {source}
