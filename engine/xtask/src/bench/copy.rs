@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// The peers that `peers.py` knows.
-const PEERS: [&str; 5] = ["connectorx", "connectorx (2 partitions)", "duckdb", "polars", "polars (adbc)"];
+const PEERS: [&str; 4] = ["connectorx", "connectorx (2 partitions)", "duckdb", "polars"];
 
 /// What Karat writes to, by the name on the page.
 const TARGETS: [(&str, &str); 2] = [("karat (delta)", "delta"), ("karat (files)", "files")];

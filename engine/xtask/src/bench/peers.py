@@ -48,18 +48,11 @@ def polars_copy(database, target):
     polars.read_database_uri(QUERY, f"sqlite://{database}", engine="connectorx").write_parquet(target, compression="zstd", compression_level=3)
 
 
-def polars_adbc_copy(database, target):
-    import polars
-
-    polars.read_database_uri(QUERY, f"sqlite://{database}", engine="adbc").write_parquet(target, compression="zstd", compression_level=3)
-
-
 PEERS = {
     "duckdb": duckdb_copy,
     "connectorx": connectorx_copy,
     "connectorx (2 partitions)": connectorx_partitioned_copy,
     "polars": polars_copy,
-    "polars (adbc)": polars_adbc_copy,
 }
 
 SUMS = """
