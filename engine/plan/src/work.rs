@@ -1,7 +1,7 @@
 //! What the executor needs for one stage, fully decided; never printed.
 
 use indexmap::IndexMap;
-use karat_plugin_api::{ColumnChoice, CursorExpr, ExtraColumns, FileLayout, SourceObject};
+use karat_plugin_api::{ColumnChoice, CursorExpr, ExtraColumns, FileLayout, SourceObject, TableLayout};
 use karat_spec::SqlText;
 use karat_spec::model::{Check, ChunkRows, Dedup, NullCursor, SchemaChanges, Strategy, TableName};
 use std::time::Duration;
@@ -60,6 +60,8 @@ pub struct CopyWork {
     pub to_table: Option<String>,
     /// How files are laid out.
     pub layout: FileLayout,
+    /// How a database table is made and filled.
+    pub table_layout: TableLayout,
     /// What a change of columns does.
     pub schema_changes: SchemaChanges,
     /// What is refused.
@@ -91,6 +93,8 @@ pub struct TransformWork {
     pub to_table: Option<String>,
     /// How files are laid out.
     pub layout: FileLayout,
+    /// How a database table is made and filled.
+    pub table_layout: TableLayout,
     /// What a change of columns does.
     pub schema_changes: SchemaChanges,
     /// What is refused.
