@@ -9,7 +9,8 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use karat_diagnostics::{Diagnostic, FileId, Severity, Span, Summary};
 use karat_graph::{CheckedGraph, TableGraph, TableIndex};
 use karat_plan::{RunPlan, StageWork};
-use karat_spec::model::TableName;
+use karat_plugin_api::ErrorKind;
+use karat_spec::model::{StateSettings, TableName};
 use karat_spec::{Environment, ProjectSpec, SourceSet, TableSpec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -43,6 +44,22 @@ pub(crate) fn all(scope: &Scope, environment: &Environment, context: &Context) -
         None if scope.select.is_empty() && scope.exclude.is_empty() => Ok(examined),
         None => Err(CliError::usage("no table of these paths is selected").with_help("`karat graph` shows all tables")),
     }
+}
+
+/// The variables that are needed to open the state: none, unless it is kept in a database.
+pub(crate) fn state_environment(scope: &Scope, context: &Context) -> Result<Environment, CliError> {
+    let is_shared = |environment: &Environment| -> Result<bool, CliError> {
+        Ok(all(scope, environment, context)?.iter().any(|project| matches!(project.spec.state, StateSettings::Postgres { .. })))
+    };
+    if !is_shared(&Environment::Unresolved)? {
+        return Ok(Environment::Unresolved);
+    }
+    let environment = Context::environment();
+    if is_shared(&environment)? {
+        return Ok(environment);
+    }
+    Err(CliError::failed(ErrorKind::BadConfiguration, "the address of the state database needs a variable of the environment that is not set")
+        .with_help("set the variables that `state.url` names"))
 }
 
 /// The only project that the paths belong to.

@@ -1,19 +1,18 @@
 //! `karat run`: does what `karat plan` shows. A newcomer starts here.
 
 use crate::arguments::{Scope, TextOrJson};
-use crate::connections::{LOCAL_FOLDER, ProjectConnections, make_private, state_path};
+use crate::connections::{LOCAL_FOLDER, ProjectConnections, make_private};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::examined::{self, Examined};
 use crate::exit::Exit;
 use crate::signals::Signals;
-use crate::{machine, online, progress, summary};
+use crate::{machine, online, progress, state_place, summary};
 use clap::Args;
 use karat_diagnostics::Summary;
 use karat_exec::{Failpoints, RunOptions, RunReport, RunStatus, Services, SystemClock};
 use karat_plan::{PlanInput, PlanOptions, RunPlan};
 use karat_sql::{SqlEngine, SqlOptions};
-use karat_state::StateStore;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -98,7 +97,7 @@ async fn carry_out(
     let jobs = machine::jobs(arguments.jobs.map(usize::from), &project.spec);
     let spill_dir = connections.scratch().join("spill");
     let sql = SqlEngine::new(SqlOptions { memory_limit_bytes: memory / SQL_SHARE, spill_dir, parallelism: machine::processors() })?;
-    let state = StateStore::open(&state_path(&project.spec)?).await?;
+    let state = state_place::open(&project.spec).await?;
     let printer = context.printer.clone();
     let signals = Signals::listen(move |text| printer.say(text))?;
     let services = Services {
