@@ -483,6 +483,21 @@ fn a_project_sets_levels() {
 }
 
 #[test]
+fn a_misspelt_table_is_not_called_unread_as_well() {
+    let yaml = |reads: &str| {
+        format!(
+            "version: 1\nconnections: {{ shop: {{ type: sqlite, path: shop.db }} }}\nbronze:\n  orders: {{ from: {{ connection: shop, table: orders }} }}\n\
+             silver:\n  sales: {{ sql: \"SELECT id FROM {reads}\" }}\ngold:\n  total: {{ sql: \"SELECT count(*) AS n FROM silver.sales\" }}\n"
+        )
+    };
+    for reads in ["bronze.ordres", "orders", "ordres", "raw.orders", "silver.orders"] {
+        assert_eq!(Project::new(&[("shop.yaml", &yaml(reads))], &[]).findings.len(), 1, "{reads}");
+    }
+    let unlike = Project::new(&[("shop.yaml", &yaml("bronze.customers"))], &[]);
+    assert_eq!(unlike.findings.iter().map(|finding| finding.code.0).collect::<Vec<_>>(), ["G002", "L007"]);
+}
+
+#[test]
 fn targets_inside_each_other_are_found_whatever_the_spelling() {
     let yaml = r#"version: 1
 connections: { a: { type: delta, path: .karat/warehouse }, b: { type: delta, path: ./.karat//warehouse/ }, c: { type: delta, path: "${LAKE}" } }
