@@ -70,8 +70,8 @@ fn judge(spec: &ProjectSpec, graph: &TableGraph, table: TableIndex, reference: &
         return None;
     }
     let Some(target) = reference.target else {
-        let is_broken = TableName::parse(&reference.name).is_some_and(|name| spec.broken_tables.iter().any(|(broken, _)| *broken == name));
-        return (!is_broken).then(|| findings::unknown(spec, graph, table, reference));
+        let is_broken = |name: &TableName| spec.broken_tables.iter().any(|(broken, _)| broken == name) || spec.left_out.may_define_table(name.name());
+        return (!TableName::parse(&reference.name).is_some_and(|name| is_broken(&name))).then(|| findings::unknown(spec, graph, table, reference));
     };
     match reference.kind {
         // A parent row in the same table, or a sum over it, is a sensible check.

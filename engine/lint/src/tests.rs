@@ -498,6 +498,31 @@ fn a_misspelt_table_is_not_called_unread_as_well() {
 }
 
 #[test]
+fn what_a_broken_table_names_is_not_called_unused() {
+    let head = "version: 1\nvars: { since: 2024 }\nconnections: { shop: { type: sqlite, path: shop.db } }\n";
+    let whole = "bronze:\n  orders: { from: { connection: shop, table: orders } }\nsilver:\n  sales: { sql: \"SELECT id FROM bronze.orders WHERE y > {{ vars.since }}\" }\n\
+                 gold:\n  total: { sql: \"SELECT 1 AS n FROM silver.sales\" }\n";
+    for (sound, broken) in [
+        ("", ""),
+        ("  orders: { from", "  Orders: { from"),
+        ("  orders: { from", "  orders: { key: {}, from"),
+        ("  orders: { from", "  orders: { for_each: { n: [] }, from"),
+        ("connection: shop", "connection: [shop]"),
+        ("  orders: { from", "  orders: { from: { connection: shop, table: x } }\n  orders: { from"),
+        ("  sales: { sql", "  sales: { sql_file: x.sql, sql"),
+        ("  sales: {", "  sales: { key: 1,"),
+        ("vars.since }}", "vars.since }} {{"),
+        ("\"SELECT id FROM bronze.orders WHERE y > {{ vars.since }}\"", "{{ vars.since }} FROM bronze.orders"),
+        ("gold:\n  total: { sql: \"SELECT 1 AS n FROM silver.sales\" }", "gold:\n  total: [ \"SELECT 1 AS n FROM silver.sales\" ]\n  other: { sql: SELECT 1 AS n }"),
+        ("gold:\n  total: { sql: \"SELECT 1 AS n FROM silver.sales\" }", "gold: [ \"SELECT 1 AS n FROM silver.sales\" ]"),
+    ] {
+        let yaml = format!("{head}{}", whole.replacen(sound, broken, 1));
+        let project = Project::new(&[("shop.yaml", &yaml)], &[]);
+        assert_eq!(project.findings.len(), usize::from(!broken.is_empty()), "{broken}\n{}", project.text());
+    }
+}
+
+#[test]
 fn targets_inside_each_other_are_found_whatever_the_spelling() {
     let yaml = r#"version: 1
 connections: { a: { type: delta, path: .karat/warehouse }, b: { type: delta, path: ./.karat//warehouse/ }, c: { type: delta, path: "${LAKE}" } }

@@ -9,6 +9,7 @@ mod catalog;
 mod codes;
 mod connection;
 mod for_each;
+mod left_out;
 mod merge;
 pub mod model;
 mod names;
@@ -29,6 +30,7 @@ mod truncated;
 mod yaml;
 
 pub use catalog::{Capabilities, Catalog, PluginManifest};
+pub use left_out::LeftOut;
 pub use model::{ProjectSpec, TableSpec};
 pub use pages::explanations;
 pub use parse::parse;

@@ -29,7 +29,9 @@ const SECTIONS: &[&str] = &["version", "vars", "connections", "defaults", "bronz
 /// Reads one pipeline file into `spec`.
 pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec, shared: &Shared, names: &mut Names, file: FileId) {
     let Some(root) = document(reader, file) else {
-        spec.broken_tables.extend(likely_tables(file, reader.sources.map.file(file).text()));
+        let text = reader.sources.map.file(file).text();
+        reader.left_out.add_unread(text);
+        spec.broken_tables.extend(likely_tables(file, text));
         return;
     };
     let Content::Map(map) = &root.content else { return };

@@ -26,7 +26,10 @@ pub(crate) type Vars = Vec<(String, Value)>;
 /// Reads the project file, if there is one.
 pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec) -> Shared {
     let Some(file) = reader.sources.project_file else { return Shared::default() };
-    let Some(root) = document(reader, file) else { return Shared::default() };
+    let Some(root) = document(reader, file) else {
+        reader.left_out.add_unread(reader.sources.map.file(file).text());
+        return Shared::default();
+    };
     let Content::Map(map) = &root.content else { return Shared::default() };
     let shape = Rc::clone(&reader.project_shape);
     let Some(known) = record(&shape) else { return Shared::default() };
@@ -73,6 +76,7 @@ pub(crate) fn take<T: DeserializeOwned>(findings: &mut Vec<Diagnostic>, spans: &
 pub(crate) fn document(reader: &mut Reader<'_>, file: FileId) -> Option<Rc<Node>> {
     let text = reader.sources.map.file(file).text();
     let loaded = load(file, text, &mut reader.findings);
+    reader.left_out.extend(loaded.left_out);
     let Some(root) = loaded.root else {
         if !loaded.truncated {
             let finding = Diagnostic::error(codes::EMPTY, "the file holds no YAML", Span::start_of(file));
@@ -160,6 +164,7 @@ pub(crate) fn section<'n>(reader: &mut Reader<'_>, entry: Option<&'n Entry>, key
         Content::Broken => None,
         Content::Scalar(_) if entry.value.is_null() => None,
         Content::Scalar(_) | Content::List(_) => {
+            reader.left_out.add_node(&entry.value);
             let found = if matches!(entry.value.content, Content::List(_)) { "a list" } else { "a text" };
             let finding = Diagnostic::error(codes::WRONG_TYPE, format!("`{key}` expects a mapping from names; found {found}"), entry.value.span);
             reader.findings.push(finding.with_help(format!("write it like `{key}: {{ name: … }}`")));

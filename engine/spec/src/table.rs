@@ -54,6 +54,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mu
                     "write its keys below it, such as `sql`"
                 }));
             }
+            reader.left_out.add_node(&entry.value);
             spec.broken_tables.push((TableName::new(context.layer, &*entry.key.text), entry.key.span));
             return;
         }
@@ -66,7 +67,11 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mu
             let node = reader.render(&for_each.value, &scope);
             match combinations(reader, &node) {
                 Some(combined) => combined,
-                None => return,
+                None => {
+                    reader.left_out.add_table(&entry.key.text);
+                    reader.left_out.add_node(&written);
+                    return;
+                }
             }
         }
     };
@@ -74,7 +79,11 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mu
     let mut reported: HashSet<(Code, Option<Span>)> = HashSet::new();
     for bindings in combined {
         let before = reader.findings.len();
+        let tables = spec.tables.len();
         one(reader, spec, context, &Written { entry, merged: &written, bindings });
+        if spec.tables.len() == tables || spec.tables.last().is_some_and(|table| table.incomplete) {
+            reader.left_out.add_node(&written);
+        }
         let place = |finding: &Diagnostic| (finding.code, finding.primary.as_ref().map(|label| label.span));
         let new = reader.findings.split_off(before);
         let fresh: Vec<Diagnostic> = new.into_iter().filter(|finding| !reported.contains(&place(finding))).collect();
@@ -95,7 +104,10 @@ struct Written<'a> {
 /// Renders, checks and types one table.
 fn one(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mut TableContext<'_>, written: &Written<'_>) {
     let Written { entry, merged, bindings } = written;
-    let Some(name) = table_name(reader, context, entry, bindings) else { return };
+    let Some(name) = table_name(reader, context, entry, bindings) else {
+        reader.left_out.add_table(&entry.key.text);
+        return;
+    };
     let name_span = entry.key.span;
     if let Some(first) = context.names.tables.get(&name) {
         let finding = Diagnostic::error(codes::DUPLICATE_NAME, format!("the table `{name}` is defined twice"), name_span);
@@ -127,6 +139,8 @@ fn one(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mut TableConte
     let sql = if context.layer == Layer::Bronze { Sql::default() } else { sql(reader, map, rendered, &scope, &|| table_scope(context, &name, bindings, false)) };
     let definition = value.filter(|_| usable && !sql.broken).and_then(|value| definition(reader, context.layer, value, name_span));
     let Some(definition) = definition else {
+        // The text of a `sql_file` is not in the YAML.
+        reader.left_out.add_use(sql.text.as_ref().map_or("", |text| text.as_str()));
         spec.broken_tables.push((name, name_span));
         return;
     };
@@ -311,6 +325,7 @@ fn sql_from_file(reader: &mut Reader<'_>, entry: &Entry, scalar: &Scalar, scope:
     let mut render = |scope: &Scope| match reader.renderer.render(source, scope) {
         Ok(rendered) => Some((file_text(source, file, rendered.as_ref()), rendered.is_some_and(|rendered| rendered.unresolved))),
         Err(problems) => {
+            reader.left_out.add_use(source);
             for problem in problems {
                 let span = Span::new(file, problem.range.start, problem.range.end);
                 reader.problem(problem, span);

@@ -40,8 +40,7 @@ gold:
 
 fn check(project: &ProjectView<'_>) -> Vec<Diagnostic> {
     let has_gold = project.tables().any(|table| table.name().layer() == Layer::Gold);
-    // What a broken table reads is not known.
-    if !has_gold || !project.spec.broken_tables.is_empty() {
+    if !has_gold {
         return Vec::new();
     }
     let mut named = HashSet::new();
@@ -56,7 +55,7 @@ fn check(project: &ProjectView<'_>) -> Vec<Diagnostic> {
     }
     // A table in a database or a folder of files is there for others to read.
     let is_lake = |table: &TableView<'_>| table.target.is_some_and(|end| end.can().layout && end.connection.plugin != "files");
-    let is_named = |table: &TableView<'_>| named.contains(&table.index);
+    let is_named = |table: &TableView<'_>| named.contains(&table.index) || project.spec.left_out.may_use(table.name().name());
     let unread = project.tables().filter(|table| table.name().layer() != Layer::Gold && !is_named(table) && is_lake(table));
     unread
         .map(|table| {

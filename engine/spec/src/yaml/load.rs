@@ -2,7 +2,7 @@
 
 use super::syntax_error::syntax_finding;
 use super::tree::{Content, Entry, Key, Map, Node, Scalar, Style};
-use crate::codes;
+use crate::{LeftOut, codes};
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 use karat_diagnostics::{Diagnostic, Edit, FileId, Fix, Span};
 use std::collections::HashMap;
@@ -22,6 +22,8 @@ pub(crate) struct Loaded {
     pub(crate) root: Option<Rc<Node>>,
     /// True when a syntax error ended the reading.
     pub(crate) truncated: bool,
+    /// What a finding kept out of the tree.
+    pub(crate) left_out: LeftOut,
 }
 
 /// Reads one file, and reports what is wrong with its YAML.
@@ -29,7 +31,7 @@ pub(crate) fn load(file: FileId, text: &str, findings: &mut Vec<Diagnostic>) -> 
     if text.len() > MAX_BYTES {
         let finding = Diagnostic::error(codes::TOO_LARGE, format!("the file holds {} bytes; at most {MAX_BYTES} are read", text.len()), Span::start_of(file));
         findings.push(finding.with_help("split it into several pipeline files"));
-        return Loaded { root: None, truncated: true };
+        return Loaded { root: None, truncated: true, left_out: LeftOut::default() };
     }
     let options = granit_parser::options! {
         emit_unresolved_aliases: true,
@@ -37,7 +39,8 @@ pub(crate) fn load(file: FileId, text: &str, findings: &mut Vec<Diagnostic>) -> 
         flow_nesting_limit: MAX_DEPTH,
         block_nesting_limit: MAX_DEPTH,
     };
-    let mut loader = Loader { file, text, findings, stack: Vec::new(), anchors: HashMap::new(), open_anchors: Vec::new(), expanded: 0, root: None, documents: 0 };
+    let mut loader =
+        Loader { file, text, findings, stack: Vec::new(), anchors: HashMap::new(), open_anchors: Vec::new(), expanded: 0, root: None, documents: 0, left_out: LeftOut::default() };
     for next in Parser::new_from_str_with_options(text, options) {
         match next {
             Ok((event, span)) => {
@@ -58,11 +61,11 @@ pub(crate) fn load(file: FileId, text: &str, findings: &mut Vec<Diagnostic>) -> 
                 {
                     loader.findings.push(finding);
                 }
-                return Loaded { root: None, truncated: true };
+                return Loaded { root: None, truncated: true, left_out: loader.left_out };
             }
         }
     }
-    Loaded { root: loader.root, truncated: false }
+    Loaded { root: loader.root, truncated: false, left_out: loader.left_out }
 }
 
 #[derive(PartialEq)]
@@ -81,6 +84,7 @@ struct Loader<'a> {
     expanded: u64,
     root: Option<Rc<Node>>,
     documents: usize,
+    left_out: LeftOut,
 }
 
 /// A list or map that is still open.
@@ -188,7 +192,10 @@ impl Loader<'_> {
                 let last = items.last().map(|item| item.span.end);
                 (Content::List(items), last)
             }
-            FrameKind::Map { template: true, .. } => (Content::Broken, None),
+            FrameKind::Map { template: true, .. } => {
+                self.left_out.add_use(self.text.get(frame.span.start as usize..end.end as usize).unwrap_or_default());
+                (Content::Broken, None)
+            }
             FrameKind::Map { entries, .. } => {
                 let last = entries.last().map(|entry| entry.value.span.end.max(entry.key.span.end));
                 (Content::Map(self.finish_map(entries)), last)
@@ -273,6 +280,7 @@ impl Loader<'_> {
             if let Some(first) = first {
                 let finding = Diagnostic::error(codes::DUPLICATE_KEY, format!("the key `{}` is written twice in one mapping", entry.key.text), entry.key.span);
                 self.findings.push(finding.with_related(first, "it is written first here").with_help("remove one of the two, or rename it"));
+                self.left_out.add_node(&entry.value);
                 continue;
             }
             if is_merge(&entry.key) {
