@@ -522,6 +522,65 @@ fn what_a_broken_table_names_is_not_called_unused() {
     }
 }
 
+/// A project in which everything is used and every default is needed, with pieces of its text replaced.
+fn with_syntax_errors(edits: &[(&str, &str)]) -> Project {
+    let mut karat = "version: 1\nvars:\n  since: 2024\n  quote: USDT\nconnections:\n  shop: { type: sqlite, path: shop.db }\n  old: { type: sqlite, path: old.db }\n\
+                     defaults:\n  bronze:\n    from: { connection: shop }\n"
+        .to_owned();
+    let mut pipeline = "version: 1\nbronze:\n  orders: { from: { table: orders } }\n  returns:\n    from: { table: returns }\n    key: [id]\n  \"odd_{{ n }}\":\n    for_each: { n: [1] }\n    \
+                        from: { connection: old, table: \"t{{ n }}\" }\nsilver:\n  sales:\n    sql: |\n      SELECT a.id FROM bronze.orders a JOIN bronze.returns b ON a.id = b.id\n      \
+                        WHERE a.y > {{ vars.since }} AND q = '{{ vars.quote }}'\n  odds: { sql: \"SELECT id FROM bronze.odd_1\" }\ngold:\n  \
+                        total: { sql: \"SELECT count(*) AS n FROM silver.sales JOIN silver.odds ON sales.id = odds.id\" }\n"
+        .to_owned();
+    for (sound, broken) in edits {
+        assert!(karat.contains(sound) || pipeline.contains(sound), "{sound}");
+        karat = karat.replacen(sound, broken, 1);
+        pipeline = pipeline.replacen(sound, broken, 1);
+    }
+    Project::new(&[("karat.yaml", &karat), ("shop.yaml", &pipeline)], &[])
+}
+
+#[test]
+fn a_syntax_error_is_one_finding_wherever_it_stands() {
+    assert_eq!(with_syntax_errors(&[]).text(), "");
+    for edit in [
+        ("  orders: { from: { table: orders } }", "  orders: { from: { table: orders }"),
+        ("  orders: { from: { table: orders } }", "  orders: { from: { table: \"orders } }"),
+        ("    from: { table: returns }\n", "   from: { table: returns }\n"),
+        ("    key: [id]", "\tkey: [id]"),
+        ("    key: [id]", "  - key"),
+        ("for_each: { n: [1] }", "for_each: { n: [1 }"),
+        ("  sales:\n", "  sales\n"),
+        ("silver:\n", "silver\n"),
+        ("silver:\n", "silver: x\n"),
+        ("gold:\n", "gold: [\n"),
+        ("  since: 2024", "  since: \"2024"),
+        ("vars:\n", "vars: &\n"),
+        ("  shop: { type: sqlite", "  shop: { type: @sqlite"),
+        ("connections:\n", "connections: x: y\n"),
+        ("    from: { connection: shop }", "    from: { connection: shop"),
+        ("defaults:\n", "defaults: '\n"),
+        ("version: 1\nvars", "version: [1\nvars"),
+        ("version: 1\nbronze", "{ version: 1\nbronze"),
+    ] {
+        let project = with_syntax_errors(&[edit]);
+        assert_eq!(project.findings.iter().map(|finding| finding.code.0).collect::<Vec<_>>(), ["S001"], "{edit:?}\n{}", project.text());
+    }
+}
+
+#[test]
+fn syntax_errors_hide_neither_each_other_nor_anything_else() {
+    let project = with_syntax_errors(&[
+        ("  since: 2024", "  since: \"2024"),
+        ("  orders: { from: { table: orders } }", "  orders: { from: { table: orders }"),
+        ("    key: [id]", "    kee: [id]"),
+        ("  odds: { sql: \"SELECT id FROM bronze.odd_1\" }", "  odds: { sql: \"SELECT id FROM bronze.odd_1 }"),
+        ("gold:\n", "gold:\n  more: { sql: SELECT id FROM silver.unheard_of }\n"),
+    ]);
+    let shown: Vec<String> = project.findings.iter().map(|finding| project.sources.map.place(finding.primary.as_ref().expect("a place").span) + " " + finding.code.0).collect();
+    assert_eq!(shown, ["karat.yaml:3:10 S001", "shop.yaml:3:11 S001", "shop.yaml:6:5 S013", "shop.yaml:15:16 S001", "shop.yaml:17:31 G002"], "{}", project.text());
+}
+
 #[test]
 fn targets_inside_each_other_are_found_whatever_the_spelling() {
     let yaml = r#"version: 1

@@ -26,7 +26,6 @@ mod source_set;
 mod spans;
 mod table;
 mod template;
-mod truncated;
 mod yaml;
 
 pub use catalog::{Capabilities, Catalog, PluginManifest};

@@ -23,6 +23,8 @@ pub(crate) struct TableContext<'a> {
     pub(crate) pipeline: usize,
     pub(crate) shape: &'a Shape,
     pub(crate) defaults: Option<&'a Rc<Node>>,
+    /// True when some of the defaults could not be read, so that what seems missing may be there.
+    pub(crate) defaults_are_lost: bool,
     pub(crate) vars: &'a TemplateValue,
     pub(crate) names: &'a mut Names,
 }
@@ -54,6 +56,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mu
                     "write its keys below it, such as `sql`"
                 }));
             }
+            reader.left_out.add_node(context.defaults.unwrap_or(&entry.value));
             reader.left_out.add_node(&entry.value);
             spec.broken_tables.push((TableName::new(context.layer, &*entry.key.text), entry.key.span));
             return;
@@ -131,7 +134,7 @@ fn one(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mut TableConte
 
     let mut walk = Walk::new(subject(context.layer), name_span, Dynamic::Rendered, &mut reader.findings);
     let value = walk.value(&node, context.shape);
-    let (mut spans, unresolved, incomplete) = (walk.spans, walk.unresolved, walk.incomplete);
+    let (mut spans, unresolved, incomplete) = (walk.spans, walk.unresolved, walk.incomplete || context.defaults_are_lost);
     if let Some(for_each) = map.get("for_each") {
         spans.insert("/for_each", Some(for_each.key.span), for_each.value.span);
     }
@@ -206,7 +209,7 @@ fn table_scope(context: &TableContext<'_>, name: &TableName, bindings: &Bindings
 /// Rules between keys; false when what the table needs is not there.
 fn check_keys(reader: &mut Reader<'_>, context: &TableContext<'_>, map: &Map, name_span: Span) -> bool {
     let layer = context.layer;
-    let misspelt = |key: &str| record(context.shape).is_some_and(|record| is_misspelt(key, &map.entries, record));
+    let misspelt = |key: &str| context.defaults_are_lost || record(context.shape).is_some_and(|record| is_misspelt(key, &map.entries, record));
     exclusive(reader, map);
     if let Some(cdc) = map.get("cdc").and_then(|entry| entry.value.map()) {
         exclusive(reader, cdc);
@@ -233,7 +236,7 @@ fn check_keys(reader: &mut Reader<'_>, context: &TableContext<'_>, map: &Map, na
     let Some(keys) = from.value.map() else { return false };
     let mut complete = exclusive(reader, keys);
     let from_shape = field(context.shape, "from");
-    let misspelt = |key: &str| from_shape.as_deref().and_then(record).is_some_and(|record| is_misspelt(key, &keys.entries, record));
+    let misspelt = |key: &str| context.defaults_are_lost || from_shape.as_deref().and_then(record).is_some_and(|record| is_misspelt(key, &keys.entries, record));
     if keys.get("connection").is_none() && misspelt("connection") {
         complete = false;
     } else if keys.get("connection").is_none() {

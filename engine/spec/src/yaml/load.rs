@@ -1,5 +1,6 @@
 //! Parser events to the tree: duplicate keys, merge keys, aliases with a budget, one document per file.
 
+use super::recover;
 use super::syntax_error::syntax_finding;
 use super::tree::{Content, Entry, Key, Map, Node, Scalar, Style};
 use crate::{LeftOut, codes};
@@ -33,6 +34,25 @@ pub(crate) fn load(file: FileId, text: &str, findings: &mut Vec<Diagnostic>) -> 
         findings.push(finding.with_help("split it into several pipeline files"));
         return Loaded { root: None, truncated: true, left_out: LeftOut::default() };
     }
+    let mut others = Vec::new();
+    match read(file, text, &mut others) {
+        Ok(loaded) => {
+            findings.append(&mut others);
+            loaded
+        }
+        Err(error) => recover::load(file, text, findings).unwrap_or_else(|| {
+            findings.append(&mut others);
+            findings.push(error);
+            Loaded { root: None, truncated: true, left_out: LeftOut::default() }
+        }),
+    }
+}
+
+/// Reads a text that is YAML throughout, and reports what is wrong with it otherwise.
+///
+/// # Errors
+/// The finding about the first syntax error, or about its cause.
+pub(super) fn read(file: FileId, text: &str, findings: &mut Vec<Diagnostic>) -> Result<Loaded, Diagnostic> {
     let options = granit_parser::options! {
         emit_unresolved_aliases: true,
         emit_comments: false,
@@ -53,19 +73,12 @@ pub(crate) fn load(file: FileId, text: &str, findings: &mut Vec<Diagnostic>) -> 
                 let finding = syntax_finding(file, text, &error);
                 // An unquoted `{{` or `*` has been reported already, and is the cause of what follows on its line.
                 let line_of = |finding: &Diagnostic| finding.primary.as_ref().map(|label| text[..label.span.start as usize].matches('\n').count());
-                let explained = |code| code == codes::TEMPLATE_UNQUOTED || code == codes::ALIAS;
-                if !loader
-                    .findings
-                    .last()
-                    .is_some_and(|last| explained(last.code) && last.primary.as_ref().is_some_and(|label| label.span.file == file) && line_of(last) == line_of(&finding))
-                {
-                    loader.findings.push(finding);
-                }
-                return Loaded { root: None, truncated: true, left_out: loader.left_out };
+                let is_cause = |last: &mut Diagnostic| (last.code == codes::TEMPLATE_UNQUOTED || last.code == codes::ALIAS) && line_of(last) == line_of(&finding);
+                return Err(loader.findings.pop_if(is_cause).unwrap_or(finding));
             }
         }
     }
-    Loaded { root: loader.root, truncated: false, left_out: loader.left_out }
+    Ok(Loaded { root: loader.root, truncated: false, left_out: loader.left_out })
 }
 
 #[derive(PartialEq)]
