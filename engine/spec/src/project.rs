@@ -155,6 +155,9 @@ pub(crate) fn vars(reader: &mut Reader<'_>, entry: Option<&Entry>) -> Vars {
     for entry in entries {
         reader.findings.extend(name_finding("var", &entry.key.text, entry.key.span));
         let value = reader.render(&entry.value, &scope);
+        if value.holds_secret() {
+            reader.renderer.secret_vars.extend([entry.key.text.to_string(), "*".to_owned()]);
+        }
         if matches!(value.content, Content::Broken) {
             reader.renderer.lost_vars.add(&entry.key.text);
         } else {

@@ -89,6 +89,8 @@ pub(crate) struct Renderer<'a> {
     pub(crate) read_vars: BTreeSet<String>,
     /// Vars whose values are not known: what reads them is left out, and nothing more is said of it.
     pub(crate) lost_vars: LostVars,
+    /// Vars that hold a value from the environment; `*` when there is one.
+    pub(crate) secret_vars: BTreeSet<String>,
 }
 
 /// Vars that are defined, but could not be read.
@@ -122,7 +124,7 @@ impl LostVars {
 impl<'a> Renderer<'a> {
     pub(crate) fn new(environment: &'a Environment) -> Self {
         let (engine, written) = engine();
-        Self { engine, written, environment, secrets: BTreeSet::new(), read_vars: BTreeSet::new(), lost_vars: LostVars::default() }
+        Self { engine, written, environment, secrets: BTreeSet::new(), read_vars: BTreeSet::new(), lost_vars: LostVars::default(), secret_vars: BTreeSet::new() }
     }
 
     /// Renders one value; `None` when it holds nothing to evaluate.
@@ -144,7 +146,7 @@ impl<'a> Renderer<'a> {
         let whole = matches!(segments.as_slice(), [Segment::Expression { range, .. } | Segment::Variable { range, .. }] if *range == (0..text.len()));
         let mut rendered = if has_tags { self.evaluate(text, &segments, &parts, scope)? } else { plain(&parts) };
         rendered.unresolved = parts.iter().any(|part| part.unresolved) || (scope.unresolved && rendered.text.contains("${"));
-        rendered.from_environment = parts.iter().any(|part| part.secret);
+        rendered.from_environment = parts.iter().any(|part| part.secret) || read.iter().any(|name| self.secret_vars.contains(name));
         rendered.whole = whole;
         Ok(Some(rendered))
     }
