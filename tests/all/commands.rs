@@ -266,6 +266,16 @@ fn a_value_from_the_environment_is_never_shown() {
 }
 
 #[test]
+fn lint_shows_notes_also_where_there_is_nothing_graver() {
+    let project = shop();
+    project.write("karat.yaml", "version: 1\nlint: { levels: { C003: note } }\n");
+
+    let outcome = project.karat(["lint"]).run().expect(0);
+
+    assert!(outcome.stdout.contains("note[C003]") && outcome.stdout.contains("1 note"), "{}", outcome.stdout);
+}
+
+#[test]
 fn quiet_commands_say_nothing_when_all_is_well() {
     let project = shop();
 

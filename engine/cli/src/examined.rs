@@ -6,7 +6,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::project::{self, Project};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use karat_diagnostics::{Diagnostic, FileId, Severity, Span, Summary};
+use karat_diagnostics::{Diagnostic, FileId, Span, Summary};
 use karat_graph::{CheckedGraph, TableGraph, TableIndex};
 use karat_plan::{RunPlan, StageWork};
 use karat_spec::model::TableName;
@@ -124,11 +124,6 @@ impl Examined {
             1 => context.printer.say("note: there is 1 warning; `karat lint` shows it"),
             count => context.printer.say(&format!("note: there are {count} warnings; `karat lint` shows them")),
         }
-    }
-
-    /// The findings without notes, unless something graver stands beside them: who has nothing to mend is not talked to.
-    pub(crate) fn worth_showing(findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
-        if findings.iter().any(|finding| finding.severity > Severity::Note) { findings } else { Vec::new() }
     }
 
     fn file_of(&self, table: TableIndex) -> FileId {
