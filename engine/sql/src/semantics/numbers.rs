@@ -175,3 +175,122 @@ async fn division_by_zero_is_an_error_for_integers_and_infinite_for_floats() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn averages_of_decimals_are_exact_or_an_error() {
+    // The average does not fit with four more digits; then the total does not fit 128 bits.
+    check(
+        "SELECT avg(money) AS mean FROM bronze.extremes",
+        expect![[r#"
+        BadData: SQL of `gold.t`: the total of `avg(bronze.extremes.money)` does not fit decimal(38,4)
+        help: compute in a wider type: CAST(… AS DECIMAL(38, 0))"#]],
+    )
+    .await;
+    let most = "SELECT CAST('170141183460469231731687303715884105' AS DECIMAL(38, 0)) AS money FROM generate_series(1, 3000)";
+    check(
+        &format!("SELECT avg(money) AS mean FROM ({most})"),
+        expect![[r#"
+        BadData: SQL of `gold.t`: the total of `avg(money)` does not fit decimal(38,4)
+        help: compute in a wider type: CAST(… AS DECIMAL(38, 0))"#]],
+    )
+    .await;
+    check(
+        &format!("SELECT g, avg(money) AS mean FROM (SELECT money, 1 AS g FROM ({most})) GROUP BY g"),
+        expect![[r#"
+        BadData: SQL of `gold.t`: the total of `avg(money)` does not fit decimal(38,4)
+        help: compute in a wider type: CAST(… AS DECIMAL(38, 0))"#]],
+    )
+    .await;
+    // Total and average fit, the scaled total does not.
+    let large = "SELECT CAST('3000000000000000000000000000000000' AS DECIMAL(38, 0)) AS money FROM generate_series(1, 9000)";
+    check(
+        &format!("SELECT avg(money) AS mean, mean(money) AS also FROM ({large})"),
+        expect![[r#"
+        +-----------------------------------------+-----------------------------------------+
+        | mean                                    | also                                    |
+        +-----------------------------------------+-----------------------------------------+
+        | 3000000000000000000000000000000000.0000 | 3000000000000000000000000000000000.0000 |
+        +-----------------------------------------+-----------------------------------------+"#]],
+    )
+    .await;
+    check(
+        "SELECT symbol, avg(amount) AS mean, avg(DISTINCT amount) AS different, avg(amount) FILTER (WHERE amount > 0.01) AS some FROM silver.trades GROUP BY symbol ORDER BY symbol",
+        expect![[r#"
+            +--------+----------+-----------+----------+
+            | symbol | mean     | different | some     |
+            +--------+----------+-----------+----------+
+            | BTC    | 0.055000 | 0.055000  | 0.100000 |
+            | ETH    | 0.200000 | 0.200000  | 0.200000 |
+            |        |          |           |          |
+            +--------+----------+-----------+----------+"#]],
+    )
+    .await;
+    check(
+        "SELECT avg(amount) AS mean, avg(DISTINCT amount) AS different, avg(-amount) AS below, avg(id) AS float FROM silver.trades",
+        expect![[r#"
+        +----------+-----------+-----------+-------+
+        | mean     | different | below     | float |
+        +----------+-----------+-----------+-------+
+        | 0.103333 | 0.103333  | -0.103333 | 2.0   |
+        +----------+-----------+-----------+-------+"#]],
+    )
+    .await;
+    check(
+        "SELECT id, avg(amount) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS sliding FROM silver.trades ORDER BY id",
+        expect![[r#"
+        +----+----------+
+        | id | sliding  |
+        +----+----------+
+        | 1  | 0.100000 |
+        | 2  | 0.150000 |
+        | 3  | 0.105000 |
+        |    | 0.010000 |
+        +----+----------+"#]],
+    )
+    .await;
+    check(
+        "SELECT avg(amount) AS mean FROM silver.trades WHERE amount IS NULL",
+        expect![[r#"
+        +------+
+        | mean |
+        +------+
+        |      |
+        +------+"#]],
+    )
+    .await;
+    check("SELECT count(*) AS groups, sum(mean) AS total FROM (SELECT g, avg(CAST(g AS DECIMAL(10, 2))) AS mean FROM (SELECT value % 5000 AS g FROM generate_series(1, 100000)) GROUP BY g)", expect![[r#"
+        +--------+-----------------+
+        | groups | total           |
+        +--------+-----------------+
+        | 5000   | 12497500.000000 |
+        +--------+-----------------+"#]]).await;
+}
+
+#[tokio::test]
+async fn the_absolute_value_of_the_smallest_integer_is_an_error() {
+    check(
+        "SELECT abs(low) AS n FROM bronze.extremes",
+        expect![[r#"
+        BadData: SQL of `gold.t`: integer overflow in `abs(bronze.extremes.low)`
+        help: compute in a wider type: CAST(… AS DECIMAL(38, 0))"#]],
+    )
+    .await;
+    check(
+        "SELECT abs(CAST(-9223372036854775807 AS BIGINT)) AS n, abs(-9223372036854775807 - 1) AS m",
+        expect![[r#"
+            BadData: SQL of `gold.t`: integer overflow in `abs(-9223372036854775807 - 1)`
+            help: compute in a wider type: CAST(… AS DECIMAL(38, 0))"#]],
+    )
+    .await;
+    check(
+        "SELECT abs(low + 1) AS n FROM bronze.extremes",
+        expect![[r#"
+        +---------------------+
+        | n                   |
+        +---------------------+
+        | 9223372036854775807 |
+        | 0                   |
+        +---------------------+"#]],
+    )
+    .await;
+}
