@@ -1,7 +1,7 @@
 //! What can be wrong with a reference, in words.
 
 use crate::{Reference, ReferenceKind, TableGraph, TableIndex};
-use karat_diagnostics::{Code, Diagnostic, Edit, Fix, PLACE_OF_RELATED, Span};
+use karat_diagnostics::{Code, Diagnostic, Edit, Fix, PLACE_OF_RELATED, Span, quoted};
 use karat_spec::ProjectSpec;
 use karat_spec::model::{Layer, TableName};
 use std::collections::HashMap;
@@ -142,8 +142,4 @@ pub(crate) fn may_read(reader: Layer, read: Layer) -> bool {
         Layer::Silver => matches!(read, Layer::Bronze | Layer::Silver),
         Layer::Gold => matches!(read, Layer::Silver | Layer::Gold),
     }
-}
-
-fn quoted<T: std::fmt::Display>(names: &[T]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -287,11 +287,6 @@ pub(crate) fn column_lists<'a>(table: &TableView<'a>) -> Vec<ColumnList<'a>> {
     lists
 }
 
-/// A key as part of a JSON pointer.
-pub(crate) fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
-}
-
 /// `/layout/sort_by` as people read it: `layout.sort_by`, `checks[0].columns`.
 pub(crate) fn dotted(pointer: &str) -> String {
     let mut out = String::new();

@@ -35,4 +35,4 @@ pub use pages::explanations;
 pub use parse::parse;
 pub use schema_documents::{SchemaDocument, schema_documents};
 pub use source_set::{Environment, SourceSet};
-pub use spans::{Piece, SpanIndex, SqlText};
+pub use spans::{Piece, SpanIndex, SqlText, pointer_part};

@@ -9,7 +9,7 @@ use crate::shape::{Dynamic, Walk};
 use crate::table::{self, TableContext};
 use crate::template::Scope;
 use crate::yaml::{Content, Entry, Map, Node};
-use crate::{SpanIndex, codes, connection, merge};
+use crate::{SpanIndex, codes, connection, merge, pointer_part};
 use karat_diagnostics::{Diagnostic, FileId, Span};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -141,7 +141,7 @@ pub(crate) fn index_names(spans: &mut SpanIndex, map: &Map) {
     for entry in map.entries.iter().filter(|entry| SECTIONS.contains(&&*entry.key.text)) {
         spans.insert(format!("/{}", entry.key.text), Some(entry.key.span), entry.value.span);
         for inner in entry.value.map().into_iter().flat_map(|map| &map.entries) {
-            spans.insert(format!("/{}/{}", entry.key.text, inner.key.text.replace('~', "~0").replace('/', "~1")), Some(inner.key.span), inner.value.span);
+            spans.insert(format!("/{}/{}", entry.key.text, pointer_part(&inner.key.text)), Some(inner.key.span), inner.value.span);
         }
     }
 }

@@ -74,6 +74,12 @@ impl SpanIndex {
     }
 }
 
+/// A key as part of a JSON pointer.
+#[must_use]
+pub fn pointer_part(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
 /// A text as the engine uses it (templates rendered, block scalar unindented), with the way back to the source.
 ///
 /// Its `Debug` form shows `***` for what a template or the environment put in, because that may be a secret of any length.

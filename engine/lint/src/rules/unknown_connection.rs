@@ -1,8 +1,8 @@
 //! G020: unknown connection.
 
-use crate::rule::{Check, Group, Rule, at, quoted};
+use crate::rule::{Check, Group, Rule, at};
 use crate::view::{TableView, WAREHOUSE};
-use karat_diagnostics::{Diagnostic, Explanation, did_you_mean};
+use karat_diagnostics::{Diagnostic, Explanation, did_you_mean, quoted};
 
 pub(super) static RULE: Rule = Rule {
     group: Group::Correctness,

@@ -3,6 +3,7 @@
 use crate::rule::{Check, Group, Rule};
 use crate::view::ProjectView;
 use karat_diagnostics::{Diagnostic, Explanation, did_you_mean};
+use karat_spec::pointer_part;
 
 pub(super) static RULE: Rule = Rule {
     group: Group::Correctness,
@@ -32,7 +33,7 @@ fn check(project: &ProjectView<'_>) -> Vec<Diagnostic> {
         if rules.iter().any(|rule| rule.code() == code) {
             continue;
         }
-        let finding = project.at_key(&format!("/lint/levels/{}", crate::view::escaped(code)), format!("`{code}` is no lint rule"));
+        let finding = project.at_key(&format!("/lint/levels/{}", pointer_part(code)), format!("`{code}` is no lint rule"));
         let is_code = code.len() == 4 && code.starts_with(['S', 'G', 'I', 'D', 'Q', 'L', 'P', 'C']) && code[1..].bytes().all(|byte| byte.is_ascii_digit());
         // Shape, graph and SQL are no rules, nor is what the plan finds at the source: codes from 100 on.
         found.push(if is_code && (code.starts_with(['S', 'G', 'Q']) || &code[1..2] == "1") {
