@@ -61,7 +61,8 @@ fn one(project: &Project, environment: &Environment, context: &Context) -> Resul
     findings.extend(more);
     let (graph, more) = karat_graph::build(&spec);
     findings.extend(more);
-    findings.extend(karat_lint::run(&spec, &graph, &context.catalog));
+    let levels_elsewhere: Vec<&str> = karat_plan::explanations().iter().map(|page| page.code).collect();
+    findings.extend(karat_lint::run(&spec, &graph, &context.catalog, &levels_elsewhere));
     findings.extend(karat_sql::check_project(&spec, &graph, &BTreeMap::new()));
     let names: BTreeSet<String> = project.chosen.iter().map(|path| project::shown(path, &context.folder)).collect();
     let chosen = sources.map.iter().filter(|(_, file)| names.contains(file.path())).map(|(id, _)| id).collect();

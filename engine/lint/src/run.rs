@@ -9,10 +9,10 @@ use karat_graph::TableGraph;
 use karat_spec::{Catalog, ProjectSpec};
 use std::collections::HashMap;
 
-/// Everything the rules have to say about the project, at the levels it sets.
+/// Everything the rules have to say about the project, at the levels it sets. `levels_elsewhere` are codes of others that take a level, too.
 #[must_use]
-pub fn run(spec: &ProjectSpec, graph: &TableGraph, catalog: &Catalog) -> Vec<Diagnostic> {
-    let project = ProjectView::new(spec, graph, catalog);
+pub fn run(spec: &ProjectSpec, graph: &TableGraph, catalog: &Catalog, levels_elsewhere: &[&str]) -> Vec<Diagnostic> {
+    let project = ProjectView { spec, graph, catalog, levels_elsewhere };
     let tables: Vec<TableView<'_>> = project.tables().collect();
     let pipelines: Vec<PipelineView<'_>> = project.pipelines().collect();
     let mut found = Found::default();

@@ -440,7 +440,7 @@ bronze:
 
 #[test]
 fn a_project_sets_levels() {
-    let karat = "version: 1\nlint: { levels: { C004: error, L002: \"off\", C003: note, S013: warn, D999: warn } }\n";
+    let karat = "version: 1\nlint: { levels: { C004: error, L002: \"off\", C003: note, S013: warn, D999: warn, D101: warn, D0101: warn } }\n";
     let yaml = "version: 1\nsilver:\n  silver_x: { sql: \"SELECT 1 AS a\", layout: { min_file_rows: 1 } }\n";
     check(
         &[("karat.yaml", karat), ("pipelines/a.yaml", yaml)],
@@ -448,7 +448,7 @@ fn a_project_sets_levels() {
             error[S104]: `S013` is no lint rule
              --> karat.yaml:2:57
               |
-            2 | lint: { levels: { C004: error, L002: "off", C003: note, S013: warn, D999: warn } }
+            2 | lint: { levels: { C004: error, L002: "off", C003: note, S013: warn, D999: warn, D101: warn, D0101: warn } }
               |                                                         ^^^^ its level cannot be changed
               |
             help: take it out: only rules of lint have a level
@@ -456,10 +456,18 @@ fn a_project_sets_levels() {
             error[S104]: `D999` is no lint rule
              --> karat.yaml:2:69
               |
-            2 | lint: { levels: { C004: error, L002: "off", C003: note, S013: warn, D999: warn } }
+            2 | lint: { levels: { C004: error, L002: "off", C003: note, S013: warn, D999: warn, D101: warn, D0101: warn } }
               |                                                                     ^^^^ no rule has this code
               |
             help: rules have codes such as `D001` or `C005`
+
+            error[S104]: `D0101` is no lint rule
+             --> karat.yaml:2:93
+              |
+            2 | lint: { levels: { C004: error, L002: "off", C003: note, S013: warn, D999: warn, D101: warn, D0101: warn } }
+              |                                                                                             ^^^^^ no rule has this code
+              |
+            help: did you mean `D001`?
 
             note[C003]: nobody owns `silver.silver_x`
              --> pipelines/a.yaml:3:3
@@ -477,7 +485,7 @@ fn a_project_sets_levels() {
               |
             help: name it `x`
 
-            3 errors, 1 note
+            4 errors, 1 note
         "#]],
     );
 }
