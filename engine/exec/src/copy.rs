@@ -55,6 +55,7 @@ pub(crate) async fn copy(stage: &mut Stage, work: &CopyWork) -> Result<(), Conne
         columns,
         mode,
         layout: work.layout.clone(),
+        table_layout: work.table_layout.clone(),
         tip,
         settled,
         guard: work.guard,

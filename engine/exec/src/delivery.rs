@@ -14,8 +14,8 @@ use arrow::datatypes::SchemaRef;
 use karat_lake::LakeTables;
 use karat_plan::GuardWork;
 use karat_plugin_api::{
-    CommitRecord, CommitRequest, Committed, ConnectorError, ErrorKind, FileLayout, Generation, Load, LoadRequest, Position, SourceBatch, Staged, TargetState, WriteMode,
-    WriteProgress,
+    CommitRecord, CommitRequest, Committed, ConnectorError, ErrorKind, FileLayout, Generation, Load, LoadRequest, Position, SourceBatch, Staged, TableLayout, TargetState,
+    WriteMode, WriteProgress,
 };
 use karat_spec::model::OnFail;
 use karat_sql::{CheckRequest, CheckToRun};
@@ -42,6 +42,7 @@ pub(crate) struct Delivery<'a> {
     pub(crate) columns: Columns,
     pub(crate) mode: WriteMode,
     pub(crate) layout: FileLayout,
+    pub(crate) table_layout: TableLayout,
     pub(crate) tip: Tip,
     /// A read that ends exactly here brought nothing new; `None` when the load is to be made in any case.
     pub(crate) settled: Option<Position>,
@@ -82,6 +83,7 @@ impl Delivery<'_> {
             schema: Arc::clone(&self.columns.schema),
             mode: self.mode.clone(),
             layout: self.layout.clone(),
+            table: self.table_layout.clone(),
             memory_bytes: self.stage.run.memory_per_stage() / 2,
         };
         let cancel = self.stage.run.cancel.clone();

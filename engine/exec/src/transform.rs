@@ -46,6 +46,7 @@ pub(crate) async fn transform(stage: &mut Stage, work: &TransformWork) -> Result
         columns,
         mode: WriteMode::Replace,
         layout: work.layout.clone(),
+        table_layout: work.table_layout.clone(),
         tip,
         settled: None,
         guard: work.guard,

@@ -36,7 +36,7 @@ mod tests {
     use karat_plugin_api::{CursorValue, Generation, Position, StreamId};
 
     fn at(value: i64) -> Position {
-        Position::Cursor { values: vec![CursorValue::Int(value)], tail: None }
+        Position::Cursor { values: vec![CursorValue::Int(value)], tail: None, unsettled: None }
     }
 
     fn record(generation: u64, seq: u64, attempt: &str, lo: Position, hi: Position) -> CommitRecord {

@@ -55,6 +55,7 @@ pub(crate) fn catalog() -> Catalog {
             atomic_position: !modes.is_empty(),
             declared_types_only: false,
             serial_commits: false,
+            settles_late_commits: false,
         };
         (name.to_owned(), PluginManifest { name: name.to_owned(), description: String::new(), available, capabilities, config: config.clone() })
     };

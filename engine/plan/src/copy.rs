@@ -7,7 +7,7 @@ use crate::judge::{self, Copied};
 use crate::predicate::{self, ReadFacts};
 use crate::{ChunkPlan, CopyWork, StageKind, StageWork, TablePlan, check, ddl, estimate};
 use karat_diagnostics::{Diagnostic, Severity};
-use karat_plugin_api::{ColumnChoice, CursorExpr, DeclaredType, ExtraColumns, SourceObject, SourceSchema};
+use karat_plugin_api::{ColumnChoice, CursorExpr, DeclaredType, ExtraColumns, NativeTypes, SourceObject, SourceSchema};
 use karat_spec::model::{BronzeTable, ByteSize, ChunkRows, Count, LoadMode, NullCursor, SchemaChanges, Strategy};
 use karat_spec::{PluginManifest, ProjectSpec, TableSpec};
 
@@ -22,7 +22,7 @@ pub(crate) fn plan(input: &PlanInput<'_>, table: &TableSpec, bronze: &BronzeTabl
     let from_connection = bronze.from.as_ref().and_then(|from| from.connection.clone()).unwrap_or_default();
     let source = ends::manifest(input, table.pipeline, &from_connection);
     let schema = input.schemas.get(&table.name);
-    let known = Known { schema, connection: from_connection, is_declared: is_declared(spec, table, bronze, source) };
+    let known = Known { schema, connection: from_connection, source, is_declared: is_declared(spec, table, bronze, source) };
     let work = work(table, bronze, known, &mut filled);
     let findings = schema.map(|schema| judge::copy(&Copied { spec, table, schema, work: &work })).unwrap_or_default();
 
@@ -81,12 +81,14 @@ pub(crate) fn plan(input: &PlanInput<'_>, table: &TableSpec, bronze: &BronzeTabl
 struct Known<'a> {
     schema: Option<&'a SourceSchema>,
     connection: String,
+    /// The plugin behind the connection.
+    source: Option<&'a PluginManifest>,
     /// The columns are the declared ones.
     is_declared: bool,
 }
 
 fn work(table: &TableSpec, bronze: &BronzeTable, known: Known<'_>, filled: &mut Filled) -> CopyWork {
-    let Known { schema, connection, is_declared } = known;
+    let Known { schema, connection, source: known_source, is_declared } = known;
     let cdc = bronze.cdc.clone().unwrap_or_default();
     let chunk = bronze.chunk.clone().unwrap_or_default();
     let from = bronze.from.clone().unwrap_or_default();
@@ -116,6 +118,8 @@ fn work(table: &TableSpec, bronze: &BronzeTable, known: Known<'_>, filled: &mut 
     let cursor = cdc.cursor.map(CursorExpr::Column).or(cdc.cursor_sql.map(CursorExpr::Sql));
     let is_cursor = |column: &String| matches!(&cursor, Some(CursorExpr::Column(cursor)) if cursor == column);
     let tie = if strategy == Strategy::Hybrid { key.iter().filter(|column| !is_cursor(column)).cloned().collect() } else { Vec::new() };
+    let native = schema.zip(known_source).map(|(schema, source)| native_types(bronze, schema, &source.name));
+    let table_layout = ends::table_layout(table, &key, native);
     CopyWork {
         table: table.name.clone(),
         pipeline: table.pipeline,
@@ -128,6 +132,7 @@ fn work(table: &TableSpec, bronze: &BronzeTable, known: Known<'_>, filled: &mut 
         cursor,
         tie,
         lookback: cdc.lookback.map(|lookback| lookback.0),
+        settles_late_commits: known_source.is_some_and(|source| source.capabilities.settles_late_commits),
         null_cursor: cdc.null_cursor.unwrap_or(NullCursor::Error),
         chunk_rows: chunk.rows.unwrap_or_else(|| {
             filled.insert("chunk.rows".into(), CHUNK_ROWS.to_string());
@@ -147,6 +152,7 @@ fn work(table: &TableSpec, bronze: &BronzeTable, known: Known<'_>, filled: &mut 
         to_connection: ends::target_connection(table, filled),
         to_table: bronze.to.as_ref().and_then(|to| to.table.clone()),
         layout: ends::layout(table),
+        table_layout,
         schema_changes: bronze.schema_changes.unwrap_or(SchemaChanges::Evolve),
         guard: ends::guard(table),
         checks: check::work(table),
@@ -196,6 +202,13 @@ fn source_columns(bronze: &BronzeTable, schema: Option<&SourceSchema>) -> Vec<Co
         ColumnChoice { name: column.name.clone(), data_type, nullable: column.nullable }
     });
     chosen(bronze, all.collect())
+}
+
+/// What the source declares, but for columns whose type the user chose.
+fn native_types(bronze: &BronzeTable, schema: &SourceSchema, plugin: &str) -> NativeTypes {
+    let is_chosen = |name: &String| bronze.types.as_ref().is_some_and(|types| types.contains_key(name));
+    let columns = schema.columns.iter().filter(|column| !is_chosen(&column.name)).map(|column| (column.name.clone(), column.declared.clone())).collect();
+    NativeTypes { system: plugin.to_owned(), columns }
 }
 
 /// `select` in its own order, without `exclude`.

@@ -3,7 +3,7 @@
 use crate::input::PlanInput;
 use crate::{GuardWork, LayoutPlan, SchedulePlan, TargetPlan};
 use indexmap::IndexMap;
-use karat_plugin_api::{FileLayout, StreamId};
+use karat_plugin_api::{FileLayout, NativeTypes, StreamId, TableLayout};
 use karat_spec::model::{ByteSize, TableName};
 use karat_spec::{Capabilities, PluginManifest, ProjectSpec, TableSpec};
 use karat_state::StreamState;
@@ -63,6 +63,20 @@ pub(crate) fn layout(table: &TableSpec) -> FileLayout {
         min_file_rows: written.min_file_rows.map_or(base.min_file_rows, |rows| rows.0),
         target_file_bytes: written.target_file_bytes.map_or(base.target_file_bytes, |bytes| bytes.0),
         compression: written.compression.unwrap_or(base.compression),
+    }
+}
+
+/// How a database table is made and filled, with all defaults.
+pub(crate) fn table_layout(table: &TableSpec, key: &[String], native: Option<NativeTypes>) -> TableLayout {
+    let (written, base) = (table.load().cloned().unwrap_or_default(), TableLayout::default());
+    TableLayout {
+        key: key.to_vec(),
+        native,
+        transaction_rows: written.transaction_rows.map(|rows| rows.0),
+        max_transaction: written.max_transaction.map_or(base.max_transaction, |time| time.0),
+        workers: written.workers.map_or(base.workers, |workers| usize::try_from(workers.0).unwrap_or(usize::MAX).max(1)),
+        disable_indexes: written.disable_indexes.unwrap_or(base.disable_indexes),
+        table_lock: written.table_lock.unwrap_or(base.table_lock),
     }
 }
 

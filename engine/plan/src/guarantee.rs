@@ -35,6 +35,11 @@ pub(crate) fn of_copy(facts: &CopyFacts<'_>) -> (Guarantee, String) {
             let moves = if facts.strategy == Strategy::Id { "inserts" } else { "inserts, and updates that move the cursor" };
             (Guarantee::G2, format!("commits at the source are serial: {moves} are complete if the database assigns the cursor; deletes are not seen"))
         }
+        Strategy::Id | Strategy::Timestamp | Strategy::Hybrid if facts.source.is_some_and(|source| source.settles_late_commits) => {
+            let moves = if facts.strategy == Strategy::Id { "inserts" } else { "inserts, and updates that move the cursor" };
+            let reason = format!("rows of transactions that commit late are read by the next run: {moves} are complete if the database assigns the cursor; deletes are not seen");
+            (Guarantee::G2, reason)
+        }
         Strategy::Id | Strategy::Timestamp | Strategy::Hybrid => match facts.lookback {
             Some(lookback) => (Guarantee::G1, format!("complete if rows become visible at most {lookback} after their cursor value; deletes are not seen")),
             None => (Guarantee::G1, "complete only if rows become visible in the order of the cursor: there is no `lookback`; deletes are not seen".into()),

@@ -56,6 +56,7 @@ fn catalog() -> Catalog {
             atomic_position: !modes.is_empty(),
             declared_types_only: false,
             serial_commits: name == "sqlite",
+            settles_late_commits: false,
         };
         (name.to_owned(), PluginManifest { name: name.to_owned(), description: String::new(), available: true, capabilities, config: config.clone() })
     };
@@ -173,7 +174,7 @@ fn an_online_plan_shows_watermark_rows_and_columns() {
     let mut case = Case::online(&[("bronze.trades", trades())]);
     let stream = StreamId::new("market", "bronze.trades");
     let tail = Some(Tail { rows: 1, digest: "0".into() });
-    let hi = Position::Cursor { values: vec![CursorValue::Timestamp(1_704_067_200_000_000), CursorValue::Int(17)], tail };
+    let hi = Position::Cursor { values: vec![CursorValue::Timestamp(1_704_067_200_000_000), CursorValue::Int(17)], tail, unsettled: None };
     let table = "bronze.trades".to_owned();
     let committed_at = chrono::DateTime::from_timestamp(1_704_067_300, 0).expect("a time");
     let state = StreamState {

@@ -60,6 +60,7 @@ fn work(input: &PlanInput<'_>, table: &karat_spec::TableSpec, sql: &SqlTable, in
     let written = table.sql.clone().unwrap_or_else(|| SqlText::new("", Vec::new(), table.name_span));
     let key = sql.key.clone().unwrap_or_default();
     let to_connection = ends::target_connection(table, filled);
+    let table_layout = ends::table_layout(table, &key, None);
     let mut work = TransformWork {
         table: table.name.clone(),
         pipeline: table.pipeline,
@@ -71,6 +72,7 @@ fn work(input: &PlanInput<'_>, table: &karat_spec::TableSpec, sql: &SqlTable, in
         to_table: sql.to.as_ref().and_then(|to| to.table.clone()),
         to_connection,
         layout: ends::layout(table),
+        table_layout,
         schema_changes: sql.schema_changes.unwrap_or(SchemaChanges::Evolve),
         guard: ends::guard(table),
         checks: check::work(table),

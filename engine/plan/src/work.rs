@@ -1,7 +1,7 @@
 //! What the executor needs for one stage, fully decided; never printed.
 
 use indexmap::IndexMap;
-use karat_plugin_api::{ColumnChoice, CursorExpr, ExtraColumns, FileLayout, SourceObject};
+use karat_plugin_api::{ColumnChoice, CursorExpr, ExtraColumns, FileLayout, SourceObject, TableLayout};
 use karat_spec::SqlText;
 use karat_spec::model::{Check, ChunkRows, Dedup, NullCursor, SchemaChanges, Strategy, TableName};
 use std::time::Duration;
@@ -40,6 +40,8 @@ pub struct CopyWork {
     pub tie: Vec<String>,
     /// How far below the watermark rows are read again.
     pub lookback: Option<Duration>,
+    /// True when the source reads rows again that transactions in progress may have added to.
+    pub settles_late_commits: bool,
     /// What happens to rows without a cursor value.
     pub null_cursor: NullCursor,
     /// Rows per page.
@@ -60,6 +62,8 @@ pub struct CopyWork {
     pub to_table: Option<String>,
     /// How files are laid out.
     pub layout: FileLayout,
+    /// How a database table is made and filled.
+    pub table_layout: TableLayout,
     /// What a change of columns does.
     pub schema_changes: SchemaChanges,
     /// What is refused.
@@ -91,6 +95,8 @@ pub struct TransformWork {
     pub to_table: Option<String>,
     /// How files are laid out.
     pub layout: FileLayout,
+    /// How a database table is made and filled.
+    pub table_layout: TableLayout,
     /// What a change of columns does.
     pub schema_changes: SchemaChanges,
     /// What is refused.

@@ -6,7 +6,7 @@ use std::fmt;
 /// One value of a cursor or key column, exactly as the source holds it.
 ///
 /// Ordering of positions is the source's business (collations!), so there is deliberately no `Ord`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "t", content = "v", rename_all = "snake_case")]
 pub enum CursorValue {
     /// A missing value.
@@ -54,6 +54,18 @@ pub struct Tail {
     pub digest: String,
 }
 
+/// The part of a position that late commits may still fill (COMMIT: deferred promotion of the low watermark).
+///
+/// A transaction may draw an id or a timestamp before a snapshot is taken, and commit after it. The next read therefore starts at `low` again, and
+/// moves it up only once every transaction in `open` has ended before its own snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsettled {
+    /// The low watermark: nothing can appear at or below this tuple any more. Empty: anything can.
+    pub low: Vec<CursorValue>,
+    /// The transactions that were in progress after the snapshot was taken, in the source's own terms, sorted.
+    pub open: Vec<String>,
+}
+
 /// How far a stream has been delivered.
 ///
 /// Equality is exact; a commit takes effect only when the sink's current position equals the one it was built on.
@@ -69,6 +81,9 @@ pub enum Position {
         values: Vec<CursorValue>,
         /// What stood at or above the re-read bound when the last run ended; equal again means nothing is new there.
         tail: Option<Tail>,
+        /// What transactions that were in progress may still add at or below `values`; `None` when nothing can, or when the source cannot tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unsettled: Option<Unsettled>,
     },
     /// A whole snapshot was delivered.
     Snapshot {

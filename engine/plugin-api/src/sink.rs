@@ -6,6 +6,7 @@ use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use karat_spec::model::{Compression, PartitionTransform};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A table of a sink: `to.table`, or the sink's default for the table's full name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -51,6 +52,40 @@ pub struct FileLayout {
     pub compression: Compression,
 }
 
+/// The types that the source declares, for sinks of the same system: a copy then has the very same columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeTypes {
+    /// The plugin whose type names these are.
+    pub system: String,
+    /// Column and declared type, for each column that is read as its source declares it.
+    pub columns: Vec<(String, String)>,
+}
+
+/// How a table of a database is made and filled, with all defaults filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableLayout {
+    /// Primary key of a table that is made; empty for none.
+    pub key: Vec<String>,
+    /// The source's own types.
+    pub native: Option<NativeTypes>,
+    /// Rows per transaction, at most; `None` leaves it to the sink, which adapts to `max_transaction`.
+    pub transaction_rows: Option<u64>,
+    /// How long a transaction that holds locks on the target may take, about.
+    pub max_transaction: Duration,
+    /// Parallel writers, at most.
+    pub workers: usize,
+    /// Secondary indexes are dropped while loading, and always built again.
+    pub disable_indexes: bool,
+    /// The table is locked while loading.
+    pub table_lock: bool,
+}
+
+impl Default for TableLayout {
+    fn default() -> Self {
+        Self { key: Vec::new(), native: None, transaction_rows: None, max_transaction: Duration::from_secs(2), workers: 1, disable_indexes: false, table_lock: false }
+    }
+}
+
 impl Default for FileLayout {
     fn default() -> Self {
         Self { partition_by: Vec::new(), sort_by: Vec::new(), min_file_rows: 50_000, target_file_bytes: 128 << 20, compression: Compression::Zstd(3) }
@@ -74,8 +109,10 @@ pub struct LoadRequest {
     pub schema: SchemaRef,
     /// How rows arrive.
     pub mode: WriteMode,
-    /// How files are laid out.
+    /// How files are laid out, for sinks made of files.
     pub layout: FileLayout,
+    /// How the table is made and filled, for databases.
+    pub table: TableLayout,
     /// Memory that open writers may hold, about, in bytes.
     pub memory_bytes: u64,
 }

@@ -44,4 +44,6 @@ pub struct Capabilities {
     pub declared_types_only: bool,
     /// True when commits at the source are serial, so that what was read below the watermark is complete.
     pub serial_commits: bool,
+    /// True when rows of a transaction that commits after a read, with a smaller cursor value, are found by the next read without a `lookback`.
+    pub settles_late_commits: bool,
 }

@@ -20,7 +20,7 @@ fn stream(seq: u64, hi: i64) -> StreamState {
         seq,
         epoch: 1,
         attempt: format!("a{seq}"),
-        hi: Position::Cursor { values: vec![CursorValue::Int(hi), CursorValue::Text("x'y".into())], tail: None },
+        hi: Position::Cursor { values: vec![CursorValue::Int(hi), CursorValue::Text("x'y".into())], tail: None, unsettled: None },
         source_identity: Some("id".into()),
         rows: seq * 10,
         committed_at: DateTime::UNIX_EPOCH,

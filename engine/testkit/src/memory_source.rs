@@ -142,7 +142,7 @@ fn keyset(rows: &RecordBatch, columns: &[usize], request: &ReadRequest, order: &
     };
     let (start, tail) = match after {
         Position::Start => (None, None),
-        Position::Cursor { values, tail } => (Some(values.iter().map(number).collect::<Result<Vec<i64>, _>>()?), tail.clone()),
+        Position::Cursor { values, tail, .. } => (Some(values.iter().map(number).collect::<Result<Vec<i64>, _>>()?), tail.clone()),
         other => return Err(ConnectorError::new(ErrorKind::Bug, format!("a keyset read cannot start at {other}"))),
     };
     let group_of = |tuple_of: &[i64]| -> Vec<usize> { sorted.iter().copied().filter(|row| tuple(*row) == tuple_of).collect() };
@@ -172,7 +172,7 @@ fn keyset(rows: &RecordBatch, columns: &[usize], request: &ReadRequest, order: &
 }
 
 fn position(tuple: &[i64], tail: Option<Tail>) -> Position {
-    Position::Cursor { values: tuple.iter().map(|value| CursorValue::Int(*value)).collect(), tail }
+    Position::Cursor { values: tuple.iter().map(|value| CursorValue::Int(*value)).collect(), tail, unsettled: None }
 }
 
 fn number(value: &CursorValue) -> Result<i64, ConnectorError> {

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128A
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use karat_delta::DELTA;
 use karat_lake::LakePlugin;
-use karat_plugin_api::{CommitRecord, CommitRequest, ConnectContext, FileLayout, Generation, LoadRequest, Plugin, Position, StreamId, TargetObject, WriteMode};
+use karat_plugin_api::{CommitRecord, CommitRequest, ConnectContext, FileLayout, Generation, LoadRequest, Plugin, Position, StreamId, TableLayout, TargetObject, WriteMode};
 use karat_spec::model::PartitionTransform;
 use serde_json::json;
 use std::sync::Arc;
@@ -48,6 +48,7 @@ async fn every_type_and_partition_oddity_is_read_back() {
             partition_by: vec![PartitionTransform::Identity("part".into()), PartitionTransform::Identity("day".into()), PartitionTransform::Month("local".into())],
             ..FileLayout::default()
         },
+        table: TableLayout::default(),
         memory_bytes: 64 << 20,
     };
 

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use karat_delta::DELTA;
 use karat_lake::LakePlugin;
 use karat_plugin_api::{
-    CommitRecord, CommitRequest, ConnectContext, CursorValue, FileLayout, Generation, LoadRequest, Plugin, Position, StreamId, TargetObject, TargetState, WriteMode,
+    CommitRecord, CommitRequest, ConnectContext, CursorValue, FileLayout, Generation, LoadRequest, Plugin, Position, StreamId, TableLayout, TargetObject, TargetState, WriteMode,
 };
 use karat_spec::model::PartitionTransform;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
@@ -79,7 +79,7 @@ async fn run(steps: Vec<Step>, is_partitioned: bool, memory_bytes: u64) {
     let partition_by = if is_partitioned { vec![PartitionTransform::Identity("value".into())] } else { Vec::new() };
     let mut model: Vec<(i64, Option<i64>)> = Vec::new();
     let mut seq = 0;
-    let at = |seq: u64| if seq == 0 { Position::Start } else { Position::Cursor { values: vec![CursorValue::UInt(seq)], tail: None } };
+    let at = |seq: u64| if seq == 0 { Position::Start } else { Position::Cursor { values: vec![CursorValue::UInt(seq)], tail: None, unsettled: None } };
     for (number, step) in steps.into_iter().enumerate() {
         let mode = match step.mode {
             Mode::Append => WriteMode::Append { once_by: None },

@@ -39,6 +39,7 @@ impl Connector for Files {
             atomic_position: true,
             declared_types_only: false,
             serial_commits: false,
+            settles_late_commits: false,
         }
     }
 

@@ -250,7 +250,7 @@ impl<'a> Keyset<'a> {
 
     /// Looks at what stands at or before the position, and delivers it again unless nothing changed.
     fn review(&mut self, batcher: &mut Batcher, out: &mut Out) -> Result<Review, Halt> {
-        let Position::Cursor { values, tail } = self.after.clone() else { return Ok(Review::Delivered) };
+        let Position::Cursor { values, tail, .. } = self.after.clone() else { return Ok(Review::Delivered) };
         if self.is_unique && self.lookback.is_none() && self.watermark().is_some() {
             return Ok(Review::Same { skipped: 0 });
         }
@@ -304,8 +304,8 @@ impl<'a> Keyset<'a> {
     /// Delivers rows that do not move the position, and says what they were.
     fn deliver_again(&self, query: &Query, batcher: &mut Batcher, out: &mut Out) -> Result<Digest, Halt> {
         let position = match &self.after {
-            Position::Cursor { values, .. } if !self.moved => Position::Cursor { values: values.clone(), tail: None },
-            _ if self.moved => Position::Cursor { values: self.held_values()?, tail: None },
+            Position::Cursor { values, .. } if !self.moved => Position::Cursor { values: values.clone(), tail: None, unsettled: None },
+            _ if self.moved => Position::Cursor { values: self.held_values()?, tail: None, unsettled: None },
             other => other.clone(),
         };
         let mut digest = Digest::default();
@@ -359,10 +359,10 @@ impl<'a> Keyset<'a> {
         }
         self.group_from = 0;
         let position = if self.moved {
-            Position::Cursor { values: self.held_values()?, tail: self.tracks_group().then(|| self.group.tail()) }
+            Position::Cursor { values: self.held_values()?, tail: self.tracks_group().then(|| self.group.tail()), unsettled: None }
         } else {
             match &self.after {
-                Position::Cursor { values, .. } => Position::Cursor { values: values.clone(), tail: None },
+                Position::Cursor { values, .. } => Position::Cursor { values: values.clone(), tail: None, unsettled: None },
                 other => other.clone(),
             }
         };
@@ -399,14 +399,14 @@ impl<'a> Keyset<'a> {
         }
         let values = if values.is_empty() { vec![CursorValue::Null] } else { values };
         if self.is_unique && self.lookback.is_none() {
-            return Ok(Position::Cursor { values, tail: None });
+            return Ok(Position::Cursor { values, tail: None, unsettled: None });
         }
         // Equal whole numbers are stored alike, so what was counted while reading is the whole group.
         if self.moved && self.tracks_group() && self.future_rows == 0 && self.held_cursor.is_integer() {
-            return Ok(Position::Cursor { values, tail: Some(self.group.tail()) });
+            return Ok(Position::Cursor { values, tail: Some(self.group.tail()), unsettled: None });
         }
         let digest = self.hash_from_lower_bound(values.first().filter(|value| **value != CursorValue::Null), u64::MAX)?;
-        Ok(Position::Cursor { values, tail: Some(digest.tail()) })
+        Ok(Position::Cursor { values, tail: Some(digest.tail()), unsettled: None })
     }
 
     /// Everything that the next run looks at again: from the lower bound of `watermark` on, and the rows without a cursor.

@@ -40,6 +40,7 @@ impl Connector for Sqlite {
             source_strategies: ["full", "id", "timestamp", "hybrid"].map(str::to_owned).to_vec(),
             source_objects: ["table", "query"].map(str::to_owned).to_vec(),
             serial_commits: true,
+            settles_late_commits: false,
             ..Capabilities::default()
         }
     }

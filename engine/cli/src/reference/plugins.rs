@@ -28,6 +28,7 @@ pub(super) fn page(manifest: &PluginManifest) -> String {
         ("tables are folders of files, and `layout` has a meaning", can.layout),
         ("rows and position become visible in one step", can.atomic_position),
         ("commits at the source are serial", can.serial_commits),
+        ("late commits are found without a `lookback`", can.settles_late_commits),
     ] {
         let _ = writeln!(text, "| {what} | {} |", if is_true { "yes" } else { "no" });
     }

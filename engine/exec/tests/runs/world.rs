@@ -9,7 +9,7 @@ use karat_diagnostics::{SourceFile, SourceMap, Span};
 use karat_exec::{Connections, Event, Home, Observer, RetryPolicy, RunOptions, RunReport, Services, run};
 use karat_lake::{LakeTable, LakeTables, Scannable, memory_table};
 use karat_plan::{CheckWork, CopyWork, Guarantee, GuardWork, RunPlan, StageKind, StageWork, TablePlan, TargetPlan, TransformWork};
-use karat_plugin_api::{ColumnChoice, ConnectorError, CursorExpr, ErrorKind, ExtraColumns, FileLayout, Sink, Source, SourceObject, Staged, TargetObject};
+use karat_plugin_api::{ColumnChoice, ConnectorError, CursorExpr, ErrorKind, ExtraColumns, FileLayout, Sink, Source, SourceObject, Staged, TableLayout, TargetObject};
 use karat_spec::SqlText;
 use karat_spec::model::{Check, ChunkRows, Count, LoadMode, NullCursor, OnFail, SchemaChanges, Strategy, TableName};
 use karat_sql::{SqlEngine, SqlOptions};
@@ -206,6 +206,7 @@ pub(crate) fn copy_work(name: &str, strategy: Strategy, mode: LoadMode) -> CopyW
         cursor: cursor.map(|column| CursorExpr::Column(column.into())),
         tie: if strategy == Strategy::Hybrid { vec!["id".into()] } else { Vec::new() },
         lookback: None,
+        settles_late_commits: false,
         null_cursor: NullCursor::Error,
         chunk_rows: ChunkRows::Rows(Count(2)),
         chunk_bytes: 1 << 20,
@@ -216,6 +217,7 @@ pub(crate) fn copy_work(name: &str, strategy: Strategy, mode: LoadMode) -> CopyW
         to_connection: "lake".into(),
         to_table: None,
         layout: FileLayout::default(),
+        table_layout: TableLayout::default(),
         schema_changes: SchemaChanges::Evolve,
         guard: GuardWork { max_shrink: 0.5, allow_empty: false },
         checks: Vec::new(),
@@ -242,6 +244,7 @@ pub(crate) fn transform_work(name: &str, sql: &str, inputs: &[&str]) -> Transfor
         to_connection: "lake".into(),
         to_table: None,
         layout: FileLayout::default(),
+        table_layout: TableLayout::default(),
         schema_changes: SchemaChanges::Evolve,
         guard: GuardWork { max_shrink: 0.5, allow_empty: false },
         checks: Vec::new(),

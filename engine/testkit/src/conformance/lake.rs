@@ -5,8 +5,8 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use karat_lake::{LakePlugin, LakeTables};
 use karat_plugin_api::{
-    CommitRecord, CommitRequest, Committed, ConnectContext, CursorValue, ErrorKind, FileLayout, Generation, Load, LoadRequest, Position, Sink, StreamId, TargetObject, TargetState,
-    WriteMode, WriteProgress,
+    CommitRecord, CommitRequest, Committed, ConnectContext, CursorValue, ErrorKind, FileLayout, Generation, Load, LoadRequest, Position, Sink, StreamId, TableLayout, TargetObject,
+    TargetState, WriteMode, WriteProgress,
 };
 use karat_spec::model::PartitionTransform;
 use serde_json::{Map, Value, json};
@@ -70,12 +70,13 @@ fn request(mode: WriteMode, generation: u64, attempt: &str) -> LoadRequest {
         schema: schema(),
         mode,
         layout: FileLayout { min_file_rows: 4, ..FileLayout::default() },
+        table: TableLayout::default(),
         memory_bytes: 64 << 20,
     }
 }
 
 fn at(value: i64) -> Position {
-    if value == 0 { Position::Start } else { Position::Cursor { values: vec![CursorValue::Int(value)], tail: None } }
+    if value == 0 { Position::Start } else { Position::Cursor { values: vec![CursorValue::Int(value)], tail: None, unsettled: None } }
 }
 
 fn commit(generation: u64, seq: u64, attempt: &str, lo: i64, hi: i64) -> CommitRequest {
