@@ -6,7 +6,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::project::{self, Project};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use karat_diagnostics::{Diagnostic, FileId, Severity, Span, Summary};
+use karat_diagnostics::{Diagnostic, FileId, Span, Summary};
 use karat_graph::{CheckedGraph, TableGraph, TableIndex};
 use karat_plan::{RunPlan, StageWork};
 use karat_plugin_api::ErrorKind;
@@ -78,7 +78,8 @@ fn one(project: &Project, environment: &Environment, context: &Context) -> Resul
     findings.extend(more);
     let (graph, more) = karat_graph::build(&spec);
     findings.extend(more);
-    findings.extend(karat_lint::run(&spec, &graph, &context.catalog));
+    let levels_elsewhere: Vec<&str> = karat_plan::explanations().iter().map(|page| page.code).collect();
+    findings.extend(karat_lint::run(&spec, &graph, &context.catalog, &levels_elsewhere));
     findings.extend(karat_sql::check_project(&spec, &graph, &BTreeMap::new()));
     let names: BTreeSet<String> = project.chosen.iter().map(|path| project::shown(path, &context.folder)).collect();
     let chosen = sources.map.iter().filter(|(_, file)| names.contains(file.path())).map(|(id, _)| id).collect();
@@ -141,11 +142,6 @@ impl Examined {
             1 => context.printer.say("note: there is 1 warning; `karat lint` shows it"),
             count => context.printer.say(&format!("note: there are {count} warnings; `karat lint` shows them")),
         }
-    }
-
-    /// The findings without notes, unless something graver stands beside them: who has nothing to mend is not talked to.
-    pub(crate) fn worth_showing(findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
-        if findings.iter().any(|finding| finding.severity > Severity::Note) { findings } else { Vec::new() }
     }
 
     fn file_of(&self, table: TableIndex) -> FileId {

@@ -32,10 +32,10 @@ pub(crate) struct Arguments {
     /// Stops at the first table that fails, instead of going on with those that do not need it.
     #[arg(long)]
     fail_fast: bool,
-    /// Writes the report as JSON into this file.
+    /// Writes the report as JSON into this file; a report is about one project.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// How to print the report.
+    /// How to print the report; as JSON it is about one project, because tables of two may share a name.
     #[arg(long, value_enum, default_value_t = TextOrJson::Text)]
     format: TextOrJson,
     #[arg(long, hide = true, value_name = "CURSOR")]
@@ -50,7 +50,7 @@ pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, 
     }
     let environment = Context::environment();
     let projects = if arguments.format == TextOrJson::Json || arguments.report.is_some() {
-        vec![examined::single(&arguments.scope, &environment, context, "a report is about one project")?]
+        vec![examined::single(&arguments.scope, &environment, context, "a report as JSON is about one project")?]
     } else {
         examined::all(&arguments.scope, &environment, context)?
     };
