@@ -210,7 +210,7 @@ fn every_read_is_one_snapshot(journal_mode: &str, reads: usize) {
 
 #[test]
 fn readers_agree_on_a_snapshot_while_a_writer_commits_in_wal_mode() {
-    every_read_is_one_snapshot("WAL", 25);
+    every_read_is_one_snapshot("WAL", 50);
 }
 
 #[test]
