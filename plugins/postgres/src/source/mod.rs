@@ -1,7 +1,7 @@
 //! The source: what a connection offers to the engine.
 
 mod describe;
-mod object;
+pub(crate) mod object;
 
 use crate::client::Client;
 use async_trait::async_trait;
