@@ -52,7 +52,7 @@ pub(crate) async fn ensure(session: &mut Session, name: &TableName, place: &Plac
     let sql = format!(
         "BEGIN; SELECT pg_catalog.pg_advisory_xact_lock({}); {schema} \
          CREATE TABLE IF NOT EXISTS {commits} (target text COLLATE \"C\" NOT NULL, stream text COLLATE \"C\" NOT NULL, generation bigint NOT NULL, seq bigint NOT NULL, \
-         epoch bigint NOT NULL, attempt text NOT NULL, lo text NOT NULL, hi text NOT NULL, rows bigint NOT NULL, table_rows bigint NOT NULL, run_id text NOT NULL, \
+         epoch bigint NOT NULL, attempt text NOT NULL, lo text NOT NULL, hi text NOT NULL, rows bigint NOT NULL, relation oid NOT NULL, table_rows bigint NOT NULL, run_id text NOT NULL, \
          committed_at timestamptz NOT NULL, PRIMARY KEY (target, stream)); \
          COMMENT ON TABLE {commits} IS 'Where each stream of Karat stands in the tables of this schema. Rows here and rows there change together; do not edit.'; COMMIT",
         name.schema_lock_key()
@@ -65,11 +65,13 @@ pub(crate) async fn ensure(session: &mut Session, name: &TableName, place: &Plac
     Ok(())
 }
 
-/// What is known of a target. The caller holds the target's lock when it will act on it.
-pub(crate) async fn read(session: &mut Session, name: &TableName, stream: &StreamId) -> Result<Known, Trouble> {
+/// What is known of a target whose table has the number `oid`: what was said of a table that stood there before is no longer true.
+///
+/// The caller holds the target's lock when it will act on it.
+pub(crate) async fn read(session: &mut Session, name: &TableName, oid: u32, stream: &StreamId) -> Result<Known, Trouble> {
     let (target, stream_text) = (name.key()?, literal(stream.as_str())?);
     let sql = format!(
-        "SELECT stream = {stream_text}, generation, seq, epoch, attempt, lo, hi, rows, table_rows FROM {} WHERE target = {target} ORDER BY stream = {stream_text}",
+        "SELECT stream = {stream_text}, generation, seq, epoch, attempt, lo, hi, rows, table_rows FROM {} WHERE target = {target} AND relation = {oid} ORDER BY stream = {stream_text}",
         name.commits()
     );
     let mut known = Known::default();
@@ -111,8 +113,8 @@ pub(crate) async fn advance(session: &mut Session, name: &TableName, request: &C
     let commits = name.commits();
     let expected = if record.seq == 1 { format!("c.generation < {generation}") } else { format!("c.generation = {generation} AND c.seq = {seq} - 1") };
     let sql = format!(
-        "INSERT INTO {commits} AS c (target, stream, generation, seq, epoch, attempt, lo, hi, rows, table_rows, run_id, committed_at) \
-         VALUES ({target}, {stream}, {generation}, {seq}, {}, {}, {}, {}, {}, 0, {}, pg_catalog.clock_timestamp()) \
+        "INSERT INTO {commits} AS c (target, stream, generation, seq, epoch, attempt, lo, hi, rows, relation, table_rows, run_id, committed_at) \
+         VALUES ({target}, {stream}, {generation}, {seq}, {}, {}, {}, {}, {}, 0, 0, {}, pg_catalog.clock_timestamp()) \
          ON CONFLICT (target, stream) DO UPDATE SET generation = EXCLUDED.generation, seq = EXCLUDED.seq, epoch = EXCLUDED.epoch, attempt = EXCLUDED.attempt, lo = EXCLUDED.lo, \
          hi = EXCLUDED.hi, rows = EXCLUDED.rows, run_id = EXCLUDED.run_id, committed_at = EXCLUDED.committed_at WHERE {expected} RETURNING seq",
         signed(record.epoch)?,
@@ -129,13 +131,12 @@ pub(crate) async fn advance(session: &mut Session, name: &TableName, request: &C
     Err(conflict(name, request, None).into())
 }
 
-/// Counts rows of the target.
-pub(crate) async fn count(session: &mut Session, name: &TableName, stream: &StreamId, change: RowCount) -> Result<(), Trouble> {
+/// Notes which table holds the rows of a commit, and how many it holds.
+pub(crate) async fn count(session: &mut Session, name: &TableName, stream: &StreamId, oid: u32, change: RowCount) -> Result<(), Trouble> {
     let (target, stream, commits) = (name.key()?, literal(stream.as_str())?, name.commits());
     let sql = match change {
-        RowCount::Add(0) => return Ok(()),
-        RowCount::Add(rows) => format!("UPDATE {commits} SET table_rows = table_rows + {rows} WHERE target = {target} AND stream = {stream}"),
-        RowCount::Set(rows) => format!("UPDATE {commits} SET table_rows = CASE WHEN stream = {stream} THEN {rows} ELSE 0 END WHERE target = {target}"),
+        RowCount::Add(rows) => format!("UPDATE {commits} SET relation = {oid}, table_rows = table_rows + {rows} WHERE target = {target} AND stream = {stream}"),
+        RowCount::Set(rows) => format!("UPDATE {commits} SET relation = {oid}, table_rows = CASE WHEN stream = {stream} THEN {rows} ELSE 0 END WHERE target = {target}"),
     };
     Ok(session.execute(&sql).await?)
 }
@@ -148,9 +149,9 @@ pub(crate) enum RowCount {
     Set(u64),
 }
 
-/// Forgets what streams wrote into a table that is not there any more. Its place is taken by a new one in the same transaction.
-pub(crate) async fn forget(session: &mut Session, name: &TableName) -> Result<(), Trouble> {
-    Ok(session.execute(&format!("DELETE FROM {} WHERE target = {}", name.commits(), name.key()?)).await?)
+/// Forgets what streams wrote into tables that stood at this name before the one with the number `oid`, if there is one.
+pub(crate) async fn forget_others(session: &mut Session, name: &TableName, oid: u32) -> Result<(), Trouble> {
+    Ok(session.execute(&format!("DELETE FROM {} WHERE target = {} AND relation <> {oid}", name.commits(), name.key()?)).await?)
 }
 
 /// Somebody else came first.

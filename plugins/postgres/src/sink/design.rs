@@ -125,7 +125,9 @@ pub(crate) async fn for_new_table(session: &mut Session, request: &LoadRequest, 
 
 /// The columns of a table that stays.
 pub(crate) async fn for_existing(session: &mut Session, request: &LoadRequest, existing: &Existing<'_>, described: &str) -> Result<Vec<Placed>, Trouble> {
-    if let Some(missing) = existing.columns.iter().find(|column| column.not_null && !column.fills_itself && !column.is_generated && request.schema.field_with_name(&column.name).is_err()) {
+    if let Some(missing) =
+        existing.columns.iter().find(|column| column.not_null && !column.fills_itself && !column.is_generated && request.schema.field_with_name(&column.name).is_err())
+    {
         return Err(ConnectorError::new(ErrorKind::SchemaMismatch, format!("{described} wants a value in column `{}`, which is not loaded", missing.name))
             .with_help(format!("load the column, or let it be empty: `ALTER TABLE … ALTER COLUMN {} DROP NOT NULL`", quote(&missing.name)))
             .into());
@@ -291,6 +293,9 @@ fn unsupported(field: &Field) -> ConnectorError {
 
 fn mismatch(field: &Field, old: Option<&TableColumn>, described: &str) -> ConnectorError {
     let held = old.map_or_else(String::new, |column| column.declared.clone());
-    ConnectorError::new(ErrorKind::SchemaMismatch, format!("column `{}` is `{}`, but {described} has `{held}`, which does not hold all of its values", field.name(), type_name(field.data_type())))
-        .with_help(format!("widen the target's column, read it as another type with `types: {{{}: …}}`, or load the table anew with `--full-refresh`", field.name()))
+    ConnectorError::new(
+        ErrorKind::SchemaMismatch,
+        format!("column `{}` is `{}`, but {described} has `{held}`, which does not hold all of its values", field.name(), type_name(field.data_type())),
+    )
+    .with_help(format!("widen the target's column, read it as another type with `types: {{{}: …}}`, or load the table anew with `--full-refresh`", field.name()))
 }

@@ -6,9 +6,9 @@ use super::form::{Form, Target};
 use super::json_text::write_json;
 use super::numeric::{put_decimal, put_decimal_text};
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array,
-    IntervalMonthDayNanoArray, LargeBinaryArray, LargeListArray, LargeStringArray, ListArray, RecordBatch, StringArray, StringViewArray, Time64MicrosecondArray,
-    TimestampMicrosecondArray, BinaryViewArray,
+    Array, ArrayRef, AsArray, BinaryArray, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, Float32Array, Float64Array, Int16Array, Int32Array,
+    Int64Array, IntervalMonthDayNanoArray, LargeBinaryArray, LargeListArray, LargeStringArray, ListArray, RecordBatch, StringArray, StringViewArray, Time64MicrosecondArray,
+    TimestampMicrosecondArray,
 };
 use arrow::buffer::NullBuffer;
 use arrow::compute::{CastOptions, cast_with_options};
@@ -401,11 +401,8 @@ fn intervals(array: &ArrayRef) -> Result<IntervalMonthDayNanoArray, &'static str
                     return Err(NANOSECONDS);
                 }
             }
-            micros
-                .iter()
-                .map(|value| value.map(|value| value.checked_mul(1_000).map(|nanos| arrow::datatypes::IntervalMonthDayNano::new(0, 0, nanos))).transpose())
-                .collect::<Option<_>>()
-                .ok_or("one of its durations is longer than 292 years")
+            let interval = |micros: i64| micros.checked_mul(1_000).map(|nanos| arrow::datatypes::IntervalMonthDayNano::new(0, 0, nanos));
+            micros.iter().map(|value| value.map_or(Some(None), |micros| interval(micros).map(Some))).collect::<Option<_>>().ok_or("one of its durations is longer than 292 years")
         }
         _ => Ok(cast(array, &interval)?.as_primitive().clone()),
     }

@@ -41,8 +41,8 @@ pub(super) async fn finish(load: &PostgresLoad, session: &mut Session, request: 
         }
     }
     expect_same_table(load, place.relation.as_ref())?;
-    if place.relation.is_none() {
-        commits::forget(session, &load.name).await?;
+    if known.table_rows.is_none() {
+        commits::forget_others(session, &load.name, place.relation.as_ref().map_or(0, |relation| relation.oid)).await?;
     }
     commits::advance(session, &load.name, request).await?;
     let done = match &load.way {
@@ -76,15 +76,19 @@ async fn put_in_place(load: &PostgresLoad, session: &mut Session, build: &Build,
         None => {
             session.execute(&format!("ALTER TABLE {} RENAME TO {}", build.table.sql(), quote(&name.table))).await?;
             for (from, to) in index_names(name, build) {
-                let taken = format!("SELECT pg_catalog.to_regclass({}) IS NOT NULL AND pg_catalog.to_regclass({}) IS NULL", literal(&from)?, literal(&crate::spelling::qualified(&name.schema, &to))?);
+                let taken = format!(
+                    "SELECT pg_catalog.to_regclass({}) IS NOT NULL AND pg_catalog.to_regclass({}) IS NULL",
+                    literal(&from)?,
+                    literal(&crate::spelling::qualified(&name.schema, &to))?
+                );
                 if session.rows(&taken).await?.first().is_some_and(|row| row.is_true(0)) {
                     session.execute(&format!("ALTER INDEX {from} RENAME TO {}", quote(&to))).await?;
                 }
             }
         }
     }
-    commits::count(session, name, &load.request.stream, RowCount::Set(load.rows)).await?;
     let oid = super::relation::find(session, name).await?.relation.map(|relation| relation.oid);
+    commits::count(session, name, &load.request.stream, oid.unwrap_or(0), RowCount::Set(load.rows)).await?;
     let rows_removed = build.old.as_ref().map_or(0, |old| known.table_rows.or(old.rows).unwrap_or(0));
     Ok(Done { rows_written: load.rows, rows_removed, was_already_applied: false, oid, took: None })
 }
@@ -131,7 +135,7 @@ async fn merge(load: &PostgresLoad, session: &mut Session, merging: &Merging) ->
     for index in dropped {
         session.execute(&index).await?;
     }
-    commits::count(session, name, &load.request.stream, RowCount::Add(rows_written - rows_removed)).await?;
+    commits::count(session, name, &load.request.stream, oid.unwrap_or(0), RowCount::Add(rows_written - rows_removed)).await?;
     Ok(Done { rows_written, rows_removed, was_already_applied: false, oid, took: Some(Duration::ZERO) })
 }
 

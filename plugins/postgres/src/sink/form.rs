@@ -64,9 +64,7 @@ fn direct(native: &Native, element: Option<&TypeFacts>, from: &DataType) -> Opti
         Wire::Int64 => (Form::Int64, matches!(from, T::Int8 | T::UInt8 | T::Int16 | T::UInt16 | T::Int32 | T::UInt32 | T::Int64)),
         Wire::Oid => (Form::Oid, matches!(from, T::UInt8 | T::UInt16 | T::UInt32 | T::Int64)),
         Wire::Float32 => (Form::Float32, matches!(from, T::Float16 | T::Float32 | T::Int8 | T::UInt8 | T::Int16 | T::UInt16)),
-        Wire::Float64 => {
-            (Form::Float64, matches!(from, T::Float16 | T::Float32 | T::Float64 | T::Int8 | T::UInt8 | T::Int16 | T::UInt16 | T::Int32 | T::UInt32))
-        }
+        Wire::Float64 => (Form::Float64, matches!(from, T::Float16 | T::Float32 | T::Float64 | T::Int8 | T::UInt8 | T::Int16 | T::UInt16 | T::Int32 | T::UInt32)),
         Wire::Numeric => (Form::Numeric, digits(from).is_some_and(|needed| has_room(&native.data_type, needed))),
         Wire::Text => (Form::Text, is_text(from)),
         Wire::Jsonb => (Form::Jsonb, is_text(from) || is_nested(from)),

@@ -53,7 +53,9 @@ impl Merging {
 pub(crate) async fn plan(session: &mut Session, name: &TableName, place: &Place, known: &Known, request: &LoadRequest) -> Result<Way, Trouble> {
     let Some(relation) = &place.relation else { return first(session, name, request).await };
     if !matches!(relation.kind.as_str(), "r" | "p") {
-        return Err(ConnectorError::new(ErrorKind::Refused, format!("{} is a view, a sequence or a foreign table", name.label())).with_help("name another table in `to.table`").into());
+        return Err(ConnectorError::new(ErrorKind::Refused, format!("{} is a view, a sequence or a foreign table", name.label()))
+            .with_help("name another table in `to.table`")
+            .into());
     }
     let is_new_generation = known.record.as_ref().is_some_and(|record| record.generation < request.generation);
     if request.mode == WriteMode::Replace || is_new_generation {
@@ -75,7 +77,9 @@ async fn first(session: &mut Session, name: &TableName, request: &LoadRequest) -
     let placed = for_new_table(session, request, &[]).await?;
     let key = primary_key(request);
     if let Some(missing) = key.iter().find(|column| request.schema.field_with_name(column).is_err()) {
-        return Err(ConnectorError::new(ErrorKind::SchemaMismatch, format!("key column `{missing}` is not a column of the load")).with_help("name it in `select`, or change `key`").into());
+        return Err(ConnectorError::new(ErrorKind::SchemaMismatch, format!("key column `{missing}` is not a column of the load"))
+            .with_help("name it in `select`, or change `key`")
+            .into());
     }
     if let WriteMode::Upsert { key, unique_in_read: false, order_by } = &request.mode {
         let rule = Rule::Upsert { key: key.clone(), unique_in_read: false, order_by: order_by.clone() };
@@ -115,9 +119,7 @@ async fn into_existing(session: &mut Session, name: &TableName, relation: &Relat
     let key: Vec<String> = found.iter().filter(|index| index.is_primary).flat_map(|index| index.columns.clone()).collect();
     let placed = for_existing(session, request, &Existing { columns: &there, is_ours, key: key.clone() }, &name.label()).await?;
     let rule = match &request.mode {
-        WriteMode::Append { once_by: Some(identity) } if !is_empty => {
-            Rule::Once { identity: identity.clone(), counts_copies: identity.len() >= request.schema.fields().len() }
-        }
+        WriteMode::Append { once_by: Some(identity) } if !is_empty => Rule::Once { identity: identity.clone(), counts_copies: identity.len() >= request.schema.fields().len() },
         WriteMode::Append { .. } | WriteMode::Replace => Rule::Insert,
         WriteMode::Upsert { key, unique_in_read, order_by } => {
             let is_key = |columns: &[String]| columns.len() == key.len() && key.iter().all(|column| columns.contains(column));
@@ -137,8 +139,10 @@ async fn into_existing(session: &mut Session, name: &TableName, relation: &Relat
 /// What a target holds, as far as a plan must know.
 pub(crate) async fn look(session: &mut Session, name: &TableName, stream: &karat_plugin_api::StreamId) -> Result<(Place, Known), Trouble> {
     let place = super::relation::find(session, name).await?;
-    // What is said of a table that is gone is no longer true.
-    let known = if place.has_commits && place.relation.is_some() { commits::read(session, name, stream).await? } else { Known::default() };
+    let known = match &place.relation {
+        Some(relation) if place.has_commits => commits::read(session, name, relation.oid, stream).await?,
+        _ => Known::default(),
+    };
     Ok((place, known))
 }
 

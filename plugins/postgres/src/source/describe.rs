@@ -24,8 +24,6 @@ pub(crate) struct Described {
     pub(crate) unique: Vec<String>,
     /// The table, when rows of it stand in blocks of its own: ordinary tables and materialized views.
     pub(crate) heap: Option<u32>,
-    /// True when it can be locked against being rebuilt or dropped while it is read.
-    pub(crate) is_lockable: bool,
 }
 
 /// What reading a column needs beyond its Arrow type.
@@ -125,8 +123,14 @@ async fn describe_table(session: &mut Session, database: &str, name: &str) -> Re
         columns: facts,
         unique,
         heap: matches!(relation.kind.as_str(), "r" | "m").then_some(oid),
-        is_lockable: matches!(relation.kind.as_str(), "r" | "p"),
     })
+}
+
+/// The table behind `object`, when it can be locked against being rebuilt, emptied or dropped while it is read.
+pub(crate) async fn lockable(session: &mut Session, object: &SourceObject) -> Result<Option<String>, ConnectorError> {
+    let SourceObject::Table(name) = object else { return Ok(None) };
+    let found = find(session, name).await?;
+    Ok(found.filter(|relation| relation.is_readable && matches!(relation.kind.as_str(), "r" | "p")).map(|relation| qualified(&relation.schema, &relation.name)))
 }
 
 struct Relation {
@@ -136,6 +140,7 @@ struct Relation {
     kind: String,
     rows: Option<u64>,
     bytes: Option<u64>,
+    is_readable: bool,
 }
 
 impl Relation {
@@ -162,7 +167,7 @@ async fn find(session: &mut Session, name: &str) -> Result<Option<Relation>, Con
     let sql = format!(
         "SELECT c.oid, n.nspname, c.relname, c.relkind, \
          CASE WHEN c.relkind IN ('v', 'f') THEN NULL WHEN c.relkind = 'p' THEN leaves.rows ELSE NULLIF(c.reltuples, -1)::int8 END, \
-         CASE WHEN c.relkind IN ('v', 'f') THEN NULL WHEN c.relkind = 'p' THEN leaves.bytes ELSE pg_catalog.pg_table_size(c.oid) END \
+         CASE WHEN c.relkind IN ('v', 'f') THEN NULL WHEN c.relkind = 'p' THEN leaves.bytes ELSE pg_catalog.pg_table_size(c.oid) END, pg_catalog.has_table_privilege(c.oid, 'SELECT') \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN LATERAL (SELECT sum(CASE WHEN l.reltuples < 0 THEN NULL ELSE l.reltuples END)::int8, sum(pg_catalog.pg_table_size(l.oid))::int8 \
            FROM pg_catalog.pg_partition_tree(c.oid) t JOIN pg_catalog.pg_class l ON l.oid = t.relid WHERE t.isleaf) leaves (rows, bytes) ON c.relkind = 'p' \
@@ -183,6 +188,7 @@ async fn find(session: &mut Session, name: &str) -> Result<Option<Relation>, Con
             kind: row.text(3)?.to_owned(),
             rows: positive(row, 4),
             bytes: positive(row, 5),
+            is_readable: row.is_true(6),
         })
     }))
 }
@@ -199,7 +205,7 @@ async fn columns(session: &mut Session, listed: &str, table: Option<u32>) -> Res
     let sql = format!(
         "WITH RECURSIVE c (n, name, oid, modifier, not_null, collation) AS ({listed}), \
          r (n, oid, modifier) AS (SELECT n, oid, modifier FROM c UNION ALL SELECT r.n, d.typbasetype, d.typtypmod FROM r JOIN pg_catalog.pg_type d ON d.oid = r.oid WHERE d.typtype = 'd') \
-         SELECT c.name, pg_catalog.format_type(c.oid, c.modifier), pg_catalog.format_type(c.oid, NULL), c.not_null, \
+         SELECT c.name, pg_catalog.format_type(c.oid, c.modifier), CASE c.oid WHEN 1042 THEN 'pg_catalog.bpchar' WHEN 1560 THEN 'pg_catalog.\"bit\"' ELSE pg_catalog.format_type(c.oid, NULL) END, c.not_null, \
          t.oid, r.modifier, t.typtype = 'e', \
          CASE WHEN e.typtype = 'd' THEN e.typbasetype ELSE e.oid END, e.typtype = 'e', CASE WHEN e.typtype = 'd' THEN e.typtypmod ELSE r.modifier END, \
          CASE WHEN c.collation <> 0 AND c.collation <> o.typcollation THEN (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(l.collname) FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = c.collation) END, \
@@ -274,7 +280,7 @@ async fn describe_query(session: &mut Session, sql: &str) -> Result<Described, C
     let (columns, facts) = result_columns(session, &format!("SELECT * FROM {from}")).await?.into_iter().unzip();
     let identity = format!("{}:query {:032x}", database_identity(session).await?, xxh3_128(sql.as_bytes()));
     let schema = SourceSchema { columns, primary_key: Vec::new(), indexes: Vec::new(), estimated_rows: None, estimated_bytes: None, identity };
-    Ok(Described { from, label: "the query".into(), schema, columns: facts, unique: Vec::new(), heap: None, is_lockable: false })
+    Ok(Described { from, label: "the query".into(), schema, columns: facts, unique: Vec::new(), heap: None })
 }
 
 /// How an expression over `described` is read.

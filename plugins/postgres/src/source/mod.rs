@@ -1,11 +1,24 @@
 //! The source: what a connection offers to the engine.
 
+mod cell;
+mod copy;
 mod describe;
+mod full;
+mod keyset;
+mod numeric;
 pub(crate) mod object;
+mod order;
+mod position;
+mod reader;
+mod selection;
+mod settle;
+mod snapshot;
+mod tail;
+mod transactions;
 
 use crate::client::Client;
 use async_trait::async_trait;
-use karat_plugin_api::{ConnectorError, ErrorKind, ReadRequest, Source, SourceObject, SourceRead, SourceSchema};
+use karat_plugin_api::{ConnectorError, ReadRequest, Source, SourceObject, SourceRead, SourceSchema};
 use std::sync::Arc;
 
 /// One database.
@@ -29,7 +42,7 @@ impl Source for PostgresSource {
         Ok(described.schema)
     }
 
-    async fn read(&self, _request: ReadRequest) -> Result<Box<dyn SourceRead>, ConnectorError> {
-        Err(ConnectorError::new(ErrorKind::Unsupported, "not yet"))
+    async fn read(&self, request: ReadRequest) -> Result<Box<dyn SourceRead>, ConnectorError> {
+        Ok(Box::new(reader::PostgresRead::new(Arc::clone(&self.client), request)?))
     }
 }
