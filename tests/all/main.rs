@@ -19,3 +19,4 @@ mod market;
 mod project;
 mod reader;
 mod schemas;
+mod shared_state;
