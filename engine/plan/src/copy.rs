@@ -22,8 +22,7 @@ pub(crate) fn plan(input: &PlanInput<'_>, table: &TableSpec, bronze: &BronzeTabl
     let from_connection = bronze.from.as_ref().and_then(|from| from.connection.clone()).unwrap_or_default();
     let source = ends::manifest(input, table.pipeline, &from_connection);
     let schema = input.schemas.get(&table.name);
-    let plugin = source.map_or("", |source| source.name.as_str());
-    let known = Known { schema, connection: from_connection, plugin, is_declared: is_declared(spec, table, bronze, source) };
+    let known = Known { schema, connection: from_connection, source, is_declared: is_declared(spec, table, bronze, source) };
     let work = work(table, bronze, known, &mut filled);
     let findings = schema.map(|schema| judge::copy(&Copied { spec, table, schema, work: &work })).unwrap_or_default();
 
@@ -83,13 +82,13 @@ struct Known<'a> {
     schema: Option<&'a SourceSchema>,
     connection: String,
     /// The plugin behind the connection.
-    plugin: &'a str,
+    source: Option<&'a PluginManifest>,
     /// The columns are the declared ones.
     is_declared: bool,
 }
 
 fn work(table: &TableSpec, bronze: &BronzeTable, known: Known<'_>, filled: &mut Filled) -> CopyWork {
-    let Known { schema, connection, plugin, is_declared } = known;
+    let Known { schema, connection, source: known_source, is_declared } = known;
     let cdc = bronze.cdc.clone().unwrap_or_default();
     let chunk = bronze.chunk.clone().unwrap_or_default();
     let from = bronze.from.clone().unwrap_or_default();
@@ -119,7 +118,7 @@ fn work(table: &TableSpec, bronze: &BronzeTable, known: Known<'_>, filled: &mut 
     let cursor = cdc.cursor.map(CursorExpr::Column).or(cdc.cursor_sql.map(CursorExpr::Sql));
     let is_cursor = |column: &String| matches!(&cursor, Some(CursorExpr::Column(cursor)) if cursor == column);
     let tie = if strategy == Strategy::Hybrid { key.iter().filter(|column| !is_cursor(column)).cloned().collect() } else { Vec::new() };
-    let native = schema.map(|schema| native_types(bronze, schema, plugin));
+    let native = schema.zip(known_source).map(|(schema, source)| native_types(bronze, schema, &source.name));
     let table_layout = ends::table_layout(table, &key, native);
     CopyWork {
         table: table.name.clone(),
@@ -133,6 +132,7 @@ fn work(table: &TableSpec, bronze: &BronzeTable, known: Known<'_>, filled: &mut 
         cursor,
         tie,
         lookback: cdc.lookback.map(|lookback| lookback.0),
+        settles_late_commits: known_source.is_some_and(|source| source.capabilities.settles_late_commits),
         null_cursor: cdc.null_cursor.unwrap_or(NullCursor::Error),
         chunk_rows: chunk.rows.unwrap_or_else(|| {
             filled.insert("chunk.rows".into(), CHUNK_ROWS.to_string());

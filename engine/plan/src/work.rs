@@ -40,6 +40,8 @@ pub struct CopyWork {
     pub tie: Vec<String>,
     /// How far below the watermark rows are read again.
     pub lookback: Option<Duration>,
+    /// True when the source reads rows again that transactions in progress may have added to.
+    pub settles_late_commits: bool,
     /// What happens to rows without a cursor value.
     pub null_cursor: NullCursor,
     /// Rows per page.

@@ -206,6 +206,7 @@ pub(crate) fn copy_work(name: &str, strategy: Strategy, mode: LoadMode) -> CopyW
         cursor: cursor.map(|column| CursorExpr::Column(column.into())),
         tie: if strategy == Strategy::Hybrid { vec!["id".into()] } else { Vec::new() },
         lookback: None,
+        settles_late_commits: false,
         null_cursor: NullCursor::Error,
         chunk_rows: ChunkRows::Rows(Count(2)),
         chunk_bytes: 1 << 20,
