@@ -4,8 +4,8 @@
 //! and none of them with a warning.
 
 use crate::client::quote;
-use crate::sink::live::TableName;
 use crate::sink::encode::{Rows, Spelling, Written, append_rows, assignment};
+use crate::sink::live::TableName;
 use crate::sink::session::{Done, Session, idents};
 use arrow::array::RecordBatch;
 use bytes::Bytes;
@@ -167,8 +167,11 @@ fn settle(destination: &Destination, done: Done, rows: u64) -> Result<(), Connec
     if done.skipped == 0 && done.affected == rows {
         return Ok(());
     }
-    Err(ConnectorError::new(ErrorKind::BadData, format!("{} of {rows} rows were left out by `{}`: they have the key of another row", rows - done.affected.min(rows), destination.table))
-        .with_help("the key is not unique at the source: choose another `key`, or use `load: { mode: upsert }` with one"))
+    Err(ConnectorError::new(
+        ErrorKind::BadData,
+        format!("{} of {rows} rows were left out by `{}`: they have the key of another row", rows - done.affected.min(rows), destination.table),
+    )
+    .with_help("the key is not unique at the source: choose another `key`, or use `load: { mode: upsert }` with one"))
 }
 
 /// What a running `LOAD DATA` takes its bytes from.

@@ -3,7 +3,7 @@
 use crate::sink::bulk::Sent;
 use crate::sink::define::{self, loaded_types};
 use crate::sink::ledger::{Entry, Pending, Row, Step, step};
-use crate::sink::live::{self, LiveTable};
+use crate::sink::live;
 use crate::sink::load::{Beside, MysqlLoad, Route};
 use crate::sink::merge::Rule;
 use crate::sink::retry;
@@ -60,7 +60,7 @@ impl MysqlLoad {
         let former = self.spares.former(self.request.epoch, &self.request.attempt);
         let entry = Entry { record: CommitRecord { rows: self.staged, ..record.clone() }, marker, table_rows: self.staged, types: loaded_types(&self.request.schema) };
         let pending = Pending { entry, shadow: beside.shadow.table.clone(), former: former.table };
-        let swap = Swap { ledger: &self.ledger, target: &self.name, spares: &self.spares, pending, run_id: &request.run_id };
+        let swap = Swap { ledger: &self.ledger, target: &self.name, pending, run_id: &request.run_id };
         let mut failures = 0;
         let swapped = loop {
             swap::lock(session, &self.spares).await?;
@@ -98,10 +98,8 @@ impl MysqlLoad {
     }
 
     fn conflict(&self, newest: Option<&Entry>, record: &CommitRecord) -> ConnectorError {
-        let found = newest.map_or_else(
-            || "it has no position any more".to_owned(),
-            |newest| format!("it stands at batch {} of generation {}", newest.record.seq, newest.record.generation.0),
-        );
+        let found = newest
+            .map_or_else(|| "it has no position any more".to_owned(), |newest| format!("it stands at batch {} of generation {}", newest.record.seq, newest.record.generation.0));
         ConnectorError::new(ErrorKind::Conflict, format!("another commit to `{}` came before batch {} of generation {}: {found}", self.name, record.seq, record.generation.0))
             .with_help("see that only one run writes the pipeline at a time, then run again")
     }

@@ -176,8 +176,11 @@ pub(crate) fn fit(request: &LoadRequest, live: &LiveTable, dialect: Dialect) -> 
             continue;
         };
         let Some(kind) = there.kind.clone().filter(|_| !there.is_generated) else {
-            return Err(ConnectorError::new(ErrorKind::SchemaMismatch, format!("column `{}` of `{}` is computed or of an unknown type, so nothing is written to it", there.name, live.name))
-                .with_help(format!("leave it out: `exclude: [{}]`", field.name())));
+            return Err(ConnectorError::new(
+                ErrorKind::SchemaMismatch,
+                format!("column `{}` of `{}` is computed or of an unknown type, so nothing is written to it", there.name, live.name),
+            )
+            .with_help(format!("leave it out: `exclude: [{}]`", field.name())));
         };
         let is_declared_so = native(request, field.name()).is_some() && column::widens(&new.kind, &kind);
         if column::takes(&kind, field.data_type()) || is_declared_so {
@@ -192,8 +195,11 @@ pub(crate) fn fit(request: &LoadRequest, live: &LiveTable, dialect: Dialect) -> 
     }
     let is_written = |name: &str| fit.columns.iter().any(|column| column.name == name);
     if let Some(alone) = live.columns.iter().find(|column| !column.is_generated && !column.has_default && !is_written(&column.name)) {
-        return Err(ConnectorError::new(ErrorKind::SchemaMismatch, format!("column `{}` of `{}` takes no NULL, has no default, and is not among the columns of the load", alone.name, live.name))
-            .with_help(format!("give it a default: `ALTER TABLE {} MODIFY {} {} NULL`", live.name.sql(), quote(&alone.name), alone.column_type)));
+        return Err(ConnectorError::new(
+            ErrorKind::SchemaMismatch,
+            format!("column `{}` of `{}` takes no NULL, has no default, and is not among the columns of the load", alone.name, live.name),
+        )
+        .with_help(format!("give it a default: `ALTER TABLE {} MODIFY {} {} NULL`", live.name.sql(), quote(&alone.name), alone.column_type)));
     }
     Ok(fit)
 }
@@ -226,8 +232,11 @@ pub(crate) fn expect_key_index(key: &[String], live: &LiveTable) -> Result<(), C
             .with_help(format!("make one, on columns without NULL: `ALTER TABLE {} ADD UNIQUE INDEX karat_key ({columns})`", live.name.sql())));
     }
     if let Some(other) = live.indexes.iter().find(|index| index.is_unique && !same(&index.columns)) {
-        return Err(ConnectorError::new(ErrorKind::Refused, format!("table `{}` has another unique index, `{}`: a row that meets it would replace the wrong row", live.name, other.name))
-            .with_help(format!("make it an ordinary index: `ALTER TABLE {} DROP INDEX {}`", live.name.sql(), quote(&other.name))));
+        return Err(ConnectorError::new(
+            ErrorKind::Refused,
+            format!("table `{}` has another unique index, `{}`: a row that meets it would replace the wrong row", live.name, other.name),
+        )
+        .with_help(format!("make it an ordinary index: `ALTER TABLE {} DROP INDEX {}`", live.name.sql(), quote(&other.name))));
     }
     Ok(())
 }

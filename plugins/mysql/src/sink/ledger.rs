@@ -71,7 +71,20 @@ pub(crate) struct Ledger {
     pub(crate) stream: StreamId,
 }
 
-type Fields = (Option<u64>, Option<u64>, Option<u64>, Option<String>, Option<String>, Option<String>, Option<u64>, Option<String>, Option<u64>, Option<String>, Option<String>, Option<String>);
+type Fields = (
+    Option<u64>,
+    Option<u64>,
+    Option<u64>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<u64>,
+    Option<String>,
+    Option<u64>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
 
 impl Ledger {
     fn table(&self) -> String {
@@ -237,7 +250,8 @@ fn json<T: Serialize + ?Sized>(value: &T) -> String {
 }
 
 fn parse_stream(text: &str) -> Result<StreamId, ConnectorError> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|error| ConnectorError::new(ErrorKind::Corrupt, "a stream in `karat_commits` has no name").with_source(error))
+    serde_json::from_value(serde_json::Value::String(text.to_owned()))
+        .map_err(|error| ConnectorError::new(ErrorKind::Corrupt, "a stream in `karat_commits` has no name").with_source(error))
 }
 
 /// How a commit relates to the newest record of its stream: the rule of [`karat_plugin_api::CommitRequest`].

@@ -197,8 +197,11 @@ impl LiveTable {
                 .with_help("name another target in `to.table`"));
         }
         if !self.engine.eq_ignore_ascii_case("InnoDB") {
-            return Err(ConnectorError::new(ErrorKind::Refused, format!("table `{}` is stored by {}, which has no transactions: a crash would leave half a batch", self.name, self.engine))
-                .with_help(format!("convert it: `ALTER TABLE {} ENGINE=InnoDB`", self.name.sql())));
+            return Err(ConnectorError::new(
+                ErrorKind::Refused,
+                format!("table `{}` is stored by {}, which has no transactions: a crash would leave half a batch", self.name, self.engine),
+            )
+            .with_help(format!("convert it: `ALTER TABLE {} ENGINE=InnoDB`", self.name.sql())));
         }
         Ok(())
     }

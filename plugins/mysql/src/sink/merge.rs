@@ -123,7 +123,9 @@ impl Merge {
             let count = "karat_h binary(32) NOT NULL PRIMARY KEY, karat_n bigint NOT NULL";
             session.define(action, &format!("CREATE TEMPORARY TABLE IF NOT EXISTS {seen} ({count}) ENGINE=InnoDB")).await?;
             let hashed = format!("SELECT karat_h, COUNT(*) AS karat_n FROM {ranked} GROUP BY karat_h");
-            let sql = format!("INSERT INTO {seen} (karat_h, karat_n) SELECT karat_h, karat_n FROM ({hashed}) AS karat_r ON DUPLICATE KEY UPDATE karat_n = {seen}.karat_n + karat_r.karat_n");
+            let sql = format!(
+                "INSERT INTO {seen} (karat_h, karat_n) SELECT karat_h, karat_n FROM ({hashed}) AS karat_r ON DUPLICATE KEY UPDATE karat_n = {seen}.karat_n + karat_r.karat_n"
+            );
             session.run(action, &sql).await?;
         }
         session.define(action, &format!("TRUNCATE TABLE {}", self.stage.sql())).await

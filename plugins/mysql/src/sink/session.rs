@@ -8,7 +8,7 @@ use karat_plugin_api::{ConnectorError, ErrorKind};
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, InfileData};
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The modes that writing needs: strict, exact about zero, and with `\` as the escape that `LOAD DATA` is told of.
 const SQL_MODE: &str = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO";
@@ -93,7 +93,9 @@ impl Session {
 
     /// Runs `LOAD DATA LOCAL` with this data.
     pub(crate) async fn load(&mut self, action: &str, sql: &str, data: InfileData) -> Result<Done, ConnectorError> {
-        self.conn.set_infile_handler(async move { Ok(data) });
+        // The driver wants a handler that threads could share; only one ever runs it.
+        let data = Mutex::new(data);
+        self.conn.set_infile_handler(async move { Ok(data.into_inner().unwrap_or_else(PoisonError::into_inner)) });
         self.run(action, sql).await
     }
 
@@ -137,7 +139,9 @@ impl Session {
     /// What the server says of values may quote them, which no message of ours does.
     fn failed(&self, action: &str, error: mysql_async::Error) -> ConnectorError {
         match Fault::from(error) {
-            Fault::Server { code, state, message } if matches!(state.get(..2), Some("22" | "23" | "01")) || matches!(code, 1265 | 1300 | 1366 | 3140) => not_stored(action, code, &message),
+            Fault::Server { code, state, message } if matches!(state.get(..2), Some("22" | "23" | "01")) || matches!(code, 1265 | 1300 | 1366 | 3140) => {
+                not_stored(action, code, &message)
+            }
             fault => wrap(action, &self.server, fault),
         }
     }

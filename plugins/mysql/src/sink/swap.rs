@@ -118,7 +118,6 @@ async fn finish(session: &mut Session, commits: bool) -> Result<(), ConnectorErr
 pub(crate) struct Swap<'a> {
     pub(crate) ledger: &'a Ledger,
     pub(crate) target: &'a TableName,
-    pub(crate) spares: &'a Spares,
     pub(crate) pending: Pending,
     pub(crate) run_id: &'a str,
 }

@@ -5,8 +5,8 @@ use super::{Spelling, Unfit};
 use crate::sink::column::Kind;
 use arrow::array::cast::AsArray;
 use arrow::array::types::{
-    ArrowDictionaryKeyType, ArrowPrimitiveType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float16Type, Float32Type, Float64Type, Int8Type,
-    Int16Type, Int32Type, Int64Type, IntervalDayTimeType, IntervalMonthDayNanoType, IntervalYearMonthType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowDictionaryKeyType, ArrowPrimitiveType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Float16Type, Float32Type, Float64Type,
+    Int8Type, Int16Type, Int32Type, Int64Type, IntervalDayTimeType, IntervalMonthDayNanoType, IntervalYearMonthType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::array::{Array, ArrayRef};
 use arrow::buffer::NullBuffer;
@@ -141,33 +141,45 @@ fn values<'a>(array: &'a ArrayRef, kind: &'a Kind) -> Option<Values<'a>> {
         }
         (DataType::Decimal32(_, scale), _) => {
             let (values, scale) = (array.as_primitive::<Decimal32Type>(), *scale);
-            decimal(kind, Box::new(move |row, out| {
-                push_decimal(i128::from(values.value(row)), scale, out);
-                Ok(())
-            }))
+            decimal(
+                kind,
+                Box::new(move |row, out| {
+                    push_decimal(i128::from(values.value(row)), scale, out);
+                    Ok(())
+                }),
+            )
         }
         (DataType::Decimal64(_, scale), _) => {
             let (values, scale) = (array.as_primitive::<Decimal64Type>(), *scale);
-            decimal(kind, Box::new(move |row, out| {
-                push_decimal(i128::from(values.value(row)), scale, out);
-                Ok(())
-            }))
+            decimal(
+                kind,
+                Box::new(move |row, out| {
+                    push_decimal(i128::from(values.value(row)), scale, out);
+                    Ok(())
+                }),
+            )
         }
         (DataType::Decimal128(_, scale), _) => {
             let (values, scale) = (array.as_primitive::<Decimal128Type>(), *scale);
-            decimal(kind, Box::new(move |row, out| {
-                push_decimal(values.value(row), scale, out);
-                Ok(())
-            }))
+            decimal(
+                kind,
+                Box::new(move |row, out| {
+                    push_decimal(values.value(row), scale, out);
+                    Ok(())
+                }),
+            )
         }
         (DataType::Decimal256(_, scale), _) => {
             let (values, scale) = (array.as_primitive::<Decimal256Type>(), *scale);
-            decimal(kind, Box::new(move |row, out| {
-                let text = values.value(row).to_string();
-                let digits = text.strip_prefix('-').inspect(|_| out.push(b'-')).unwrap_or(&text);
-                place_point(digits.as_bytes(), scale, out);
-                Ok(())
-            }))
+            decimal(
+                kind,
+                Box::new(move |row, out| {
+                    let text = values.value(row).to_string();
+                    let digits = text.strip_prefix('-').inspect(|_| out.push(b'-')).unwrap_or(&text);
+                    place_point(digits.as_bytes(), scale, out);
+                    Ok(())
+                }),
+            )
         }
         (DataType::Utf8, _) => {
             let values = array.as_string::<i32>();
@@ -321,8 +333,8 @@ fn push_uuid(value: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
 /// The 64-bit counts behind times, spans and timestamps.
 fn counts(array: &ArrayRef) -> Option<Box<dyn Fn(usize) -> i64 + '_>> {
     use arrow::array::types::{
-        DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
-        TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+        DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
+        Time64NanosecondType, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
     };
     fn of<T: ArrowPrimitiveType>(array: &ArrayRef) -> Box<dyn Fn(usize) -> i64 + '_>
     where
