@@ -289,7 +289,7 @@ fn difference(one: &[Vec<Option<String>>], other: &[Vec<Option<String>>]) -> Vec
 fn in_duckdb(column: &str, form: Form) -> String {
     match form {
         Form::Boolean => format!("CAST(CAST({column} AS INTEGER) AS VARCHAR)"),
-        Form::Number | Form::Float => format!("CAST({column} AS VARCHAR)"),
+        Form::Number | Form::Float | Form::Single => format!("CAST({column} AS VARCHAR)"),
         Form::Text | Form::Bytes => format!("lower(hex({column}))"),
         Form::Date => format!("strftime({column}, '%Y-%m-%d')"),
         Form::Time => format!("strftime({column}, '%H:%M:%S.%f')"),

@@ -11,6 +11,8 @@ pub enum Form {
     Number,
     /// A binary floating-point number, as Rust writes it.
     Float,
+    /// One of single precision, which a database may show as the double that it exactly is.
+    Single,
     /// UTF-8, hexadecimal.
     Text,
     /// Bytes, hexadecimal.
@@ -33,6 +35,7 @@ impl Form {
             Self::Boolean => if ["1", "t", "true"].contains(&text) { "1" } else { "0" }.to_owned(),
             Self::Number if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
             Self::Float => text.parse::<f64>().map_or_else(|_| text.to_owned(), |value| value.to_string()),
+            Self::Single => text.parse::<f32>().map_or_else(|_| text.to_owned(), |value| value.to_string()),
             Self::Number | Self::Text | Self::Bytes | Self::Date | Self::Time | Self::Timestamp | Self::TimestampUtc => text.to_owned(),
         }
     }
@@ -95,7 +98,7 @@ impl DatabaseReader for PostgresReader {
 
     fn expression(&self, column: &str, form: Form) -> String {
         match form {
-            Form::Boolean | Form::Number | Form::Float => column.to_owned(),
+            Form::Boolean | Form::Number | Form::Float | Form::Single => column.to_owned(),
             Form::Text => format!("encode(convert_to({column}, 'UTF8'), 'hex')"),
             Form::Bytes => format!("encode({column}, 'hex')"),
             Form::Date => format!("to_char({column}, 'YYYY-MM-DD')"),
@@ -127,7 +130,7 @@ impl DatabaseReader for MariaDbReader {
         match form {
             Form::Boolean | Form::Number => column.to_owned(),
             // A `float` as text has six digits.
-            Form::Float => format!("CAST({column} AS double)"),
+            Form::Float | Form::Single => format!("CAST({column} AS double)"),
             Form::Text => format!("lower(hex(convert({column} USING utf8mb4)))"),
             Form::Bytes => format!("lower(hex({column}))"),
             Form::Date => format!("date_format({column}, '%Y-%m-%d')"),
