@@ -23,8 +23,17 @@ pub(super) struct Done {
     pub(super) took: Option<Duration>,
 }
 
+/// How rows are kept from being written by others meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// Each is locked as it is written.
+    Rows,
+    /// The whole table is locked first.
+    LockedTable,
+}
+
 /// Makes what is staged visible, if the newest record is the one that `request` was built on. After an error the transaction is still open.
-pub(super) async fn finish(load: &PostgresLoad, session: &mut Session, request: &CommitRequest, frame: Frame) -> Result<Done, Trouble> {
+pub(super) async fn finish(load: &PostgresLoad, session: &mut Session, request: &CommitRequest, frame: Frame, guard: Guard) -> Result<Done, Trouble> {
     enter(session, &load.name, frame).await?;
     let started = Instant::now();
     let (place, known) = look(session, &load.name, &request.record.stream).await?;
@@ -47,7 +56,7 @@ pub(super) async fn finish(load: &PostgresLoad, session: &mut Session, request: 
     commits::advance(session, &load.name, request).await?;
     let done = match &load.way {
         Way::Build(build) => put_in_place(load, session, build, &known).await?,
-        Way::Merge(merging) => merge(load, session, merging).await?,
+        Way::Merge(merging) => merge(load, session, merging, guard).await?,
     };
     commit(session, &load.name).await?;
     Ok(Done { took: done.took.map(|_| started.elapsed()), ..done })
@@ -93,7 +102,7 @@ async fn put_in_place(load: &PostgresLoad, session: &mut Session, build: &Build,
     Ok(Done { rows_written: load.rows, rows_removed, was_already_applied: false, oid, took: None })
 }
 
-async fn merge(load: &PostgresLoad, session: &mut Session, merging: &Merging) -> Result<Done, Trouble> {
+async fn merge(load: &PostgresLoad, session: &mut Session, merging: &Merging, guard: Guard) -> Result<Done, Trouble> {
     let (name, layout) = (&load.name, &load.request.table);
     let table = name.sql();
     let mut oid = merging.oid;
@@ -106,7 +115,7 @@ async fn merge(load: &PostgresLoad, session: &mut Session, merging: &Merging) ->
         tracing::info!(table = %name.label(), "{alteration}");
         session.execute(&alteration).await?;
     }
-    if layout.table_lock {
+    if layout.table_lock || guard == Guard::LockedTable {
         session.execute(&format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await?;
     }
     let dropped = if layout.disable_indexes && load.rows > 0 { drop_indexes(session, load, oid.unwrap_or(0)).await? } else { Vec::new() };

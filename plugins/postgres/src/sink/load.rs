@@ -6,7 +6,7 @@
 use super::copy::Outbox;
 use super::design::Placed;
 use super::encode::RowEncoder;
-use super::finish::{Done, finish};
+use super::finish::{Done, Guard, finish};
 use super::form::Target;
 use super::name::{TableName, with_suffix};
 use super::pace::Pace;
@@ -183,7 +183,9 @@ impl PostgresLoad {
         let action = format!("commit to {}", self.name.label());
         let mut failures = 0;
         loop {
-            let trouble = match finish(self, session, request, frame).await {
+            // After the second deadlock the table is locked first: others that write it in another order would do the same again and again.
+            let guard = if failures > 1 { Guard::LockedTable } else { Guard::Rows };
+            let trouble = match finish(self, session, request, frame, guard).await {
                 Ok(done) => return Ok(done),
                 Err(trouble) => trouble,
             };

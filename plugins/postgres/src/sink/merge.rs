@@ -154,7 +154,13 @@ impl Merge<'_> {
         let sets: Vec<String> = others.iter().map(|name| format!("{name} = EXCLUDED.{name}")).collect();
         let (held, new): (Vec<String>, Vec<String>) = others.iter().map(|name| (format!("held.{name}"), format!("EXCLUDED.{name}"))).unzip();
         // Compared byte by byte: exact for every type, also those without an equality.
-        let after = format!("ON CONFLICT ({}) DO UPDATE SET {} WHERE ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record", names.join(", "), sets.join(", "), held.join(", "), new.join(", "));
+        let after = format!(
+            "ON CONFLICT ({}) DO UPDATE SET {} WHERE ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record",
+            names.join(", "),
+            sets.join(", "),
+            held.join(", "),
+            new.join(", ")
+        );
         self.counted("", &select, &after, if self.is_partitioned { "true" } else { "(held.xmax = 0)" })
     }
 }

@@ -5,7 +5,9 @@
 //! sequences or partitions hang on it, it must stay, so the rows are exchanged inside of it.
 
 use super::design::Placed;
+use super::merge::{Merge, Rule};
 use super::name::{TableName, with_suffix};
+use super::plan::list;
 use super::relation::{Index, Relation, TableColumn, Trouble, columns, indexes};
 use crate::client::Session;
 use crate::spelling::{literal, quote};
@@ -21,6 +23,7 @@ pub(crate) struct Old {
     pub(crate) stays: bool,
     /// A foreign key points to it, so it cannot be truncated.
     is_referenced: bool,
+    is_partitioned: bool,
     /// Rows that it holds, where that is known.
     pub(crate) rows: Option<u64>,
 }
@@ -43,7 +46,15 @@ pub(crate) async fn old(session: &mut Session, relation: &Relation, rows: Option
     );
     let rows_found = session.rows(&sql).await?;
     let row = rows_found.first().ok_or_else(|| ConnectorError::new(ErrorKind::Busy, "the table was dropped meanwhile"))?;
-    Ok(Old { oid, columns: columns(session, oid).await?, indexes: indexes(session, oid).await?, stays: row.is_true(0), is_referenced: row.is_true(1), rows })
+    Ok(Old {
+        oid,
+        columns: columns(session, oid).await?,
+        indexes: indexes(session, oid).await?,
+        stays: row.is_true(0),
+        is_referenced: row.is_true(1),
+        is_partitioned: relation.kind == "p",
+        rows,
+    })
 }
 
 /// The indexes of the old table that the new one has columns for.
@@ -106,16 +117,31 @@ fn properties(old: u32, build: &TableName, placed: &[Placed]) -> Result<String, 
     ))
 }
 
-/// Exchanges the rows of a table that must stay, and drops the one that was built. Gives the rows that went, where the server says so.
+/// Exchanges the rows of a table that must stay, and drops the one that was built.
 pub(crate) async fn exchange(session: &mut Session, old: &Old, name: &TableName, build: &TableName, placed: &[Placed]) -> Result<(), Trouble> {
     session.execute(&format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", name.sql())).await?;
     for alteration in placed.iter().filter_map(|column| column.alteration(&name.sql())) {
         session.execute(&alteration).await?;
     }
-    // TRUNCATE does not ask whether rows are referred to, so the server refuses it where they might be.
-    let clear = if old.is_referenced { format!("DELETE FROM {}", name.sql()) } else { format!("TRUNCATE {}", name.sql()) };
-    let names: Vec<String> = placed.iter().map(|column| quote(&column.name)).collect();
-    let names = names.join(", ");
-    session.execute(&format!("{clear}; INSERT INTO {} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM {}; DROP TABLE {}", name.sql(), build.sql(), build.sql())).await?;
+    if old.is_referenced {
+        meet(session, old, name, build, placed).await?;
+    } else {
+        let names = list(placed.iter().map(|column| column.name.as_str()));
+        session.execute(&format!("TRUNCATE {}; INSERT INTO {} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM {}", name.sql(), name.sql(), build.sql())).await?;
+    }
+    Ok(session.execute(&format!("DROP TABLE {}", build.sql())).await?)
+}
+
+/// Makes the rows of a table that others refer to equal to the new ones, key by key: rows that stay are never gone, so nothing that refers to them breaks.
+async fn meet(session: &mut Session, old: &Old, name: &TableName, build: &TableName, placed: &[Placed]) -> Result<(), Trouble> {
+    let is_loaded = |index: &&Index| index.proves_unique && index.columns.iter().all(|column| placed.iter().any(|placed| placed.name == *column));
+    let Some(key) = old.indexes.iter().filter(is_loaded).max_by_key(|index| index.is_primary).map(|index| index.columns.clone()) else {
+        let message = format!("{} is referred to by foreign keys, and the columns they refer to are not loaded", name.label());
+        return Err(ConnectorError::new(ErrorKind::Refused, message).with_help("load the key, or drop the foreign keys").into());
+    };
+    let same: Vec<String> = key.iter().map(|column| format!("b.{0} = t.{0}", quote(column))).collect();
+    session.execute(&format!("DELETE FROM {} AS t WHERE NOT EXISTS (SELECT 1 FROM {} AS b WHERE {})", name.sql(), build.sql(), same.join(" AND "))).await?;
+    let merge = Merge { table: &name.sql(), staging: &build.sql(), columns: placed, number: "", first_row: 0, indexed: &[], is_partitioned: old.is_partitioned };
+    session.rows(&merge.sql(&Rule::Upsert { key, unique_in_read: true, order_by: Vec::new() })).await?;
     Ok(())
 }

@@ -1,5 +1,4 @@
 //! What every sink made of a database promises, on a private server.
-#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use karat_plugin_api::{ConnectContext, Plugin};
 use karat_postgres::POSTGRES;
