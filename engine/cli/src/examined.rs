@@ -6,10 +6,11 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::project::{self, Project};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use karat_diagnostics::{Diagnostic, FileId, Severity, Span, Summary};
+use karat_diagnostics::{Diagnostic, FileId, Span, Summary};
 use karat_graph::{CheckedGraph, TableGraph, TableIndex};
 use karat_plan::{RunPlan, StageWork};
-use karat_spec::model::TableName;
+use karat_plugin_api::ErrorKind;
+use karat_spec::model::{StateSettings, TableName};
 use karat_spec::{Environment, ProjectSpec, SourceSet, TableSpec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,6 +46,22 @@ pub(crate) fn all(scope: &Scope, environment: &Environment, context: &Context) -
     }
 }
 
+/// The variables that are needed to open the state: none, unless it is kept in a database.
+pub(crate) fn state_environment(scope: &Scope, context: &Context) -> Result<Environment, CliError> {
+    let is_shared = |environment: &Environment| -> Result<bool, CliError> {
+        Ok(all(scope, environment, context)?.iter().any(|project| matches!(project.spec.state, StateSettings::Postgres { .. })))
+    };
+    if !is_shared(&Environment::Unresolved)? {
+        return Ok(Environment::Unresolved);
+    }
+    let environment = Context::environment();
+    if is_shared(&environment)? {
+        return Ok(environment);
+    }
+    Err(CliError::failed(ErrorKind::BadConfiguration, "the address of the state database needs a variable of the environment that is not set")
+        .with_help("set the variables that `state.url` names"))
+}
+
 /// The only project that the paths belong to.
 pub(crate) fn single(scope: &Scope, environment: &Environment, context: &Context, what: &str) -> Result<Examined, CliError> {
     let mut all = all(scope, environment, context)?;
@@ -61,7 +78,8 @@ fn one(project: &Project, environment: &Environment, context: &Context) -> Resul
     findings.extend(more);
     let (graph, more) = karat_graph::build(&spec);
     findings.extend(more);
-    findings.extend(karat_lint::run(&spec, &graph, &context.catalog));
+    let levels_elsewhere: Vec<&str> = karat_plan::explanations().iter().map(|page| page.code).collect();
+    findings.extend(karat_lint::run(&spec, &graph, &context.catalog, &levels_elsewhere));
     findings.extend(karat_sql::check_project(&spec, &graph, &BTreeMap::new()));
     let names: BTreeSet<String> = project.chosen.iter().map(|path| project::shown(path, &context.folder)).collect();
     let chosen = sources.map.iter().filter(|(_, file)| names.contains(file.path())).map(|(id, _)| id).collect();
@@ -124,11 +142,6 @@ impl Examined {
             1 => context.printer.say("note: there is 1 warning; `karat lint` shows it"),
             count => context.printer.say(&format!("note: there are {count} warnings; `karat lint` shows them")),
         }
-    }
-
-    /// The findings without notes, unless something graver stands beside them: who has nothing to mend is not talked to.
-    pub(crate) fn worth_showing(findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
-        if findings.iter().any(|finding| finding.severity > Severity::Note) { findings } else { Vec::new() }
     }
 
     fn file_of(&self, table: TableIndex) -> FileId {

@@ -1,18 +1,19 @@
 //! MySQL and MariaDB, as source and target.
 //!
 //! Knows the servers' protocol, catalogue, types and snapshots; must not know how a run is scheduled.
-//! Read next: `schema.rs` (which declared type is read as what), then `source/keyset.rs` (what "new since last time" means).
+//! Read next: `schema.rs` (which declared type is read as what), then `source/keyset.rs` (what "new since last time" means) and `sink/mod.rs`.
 
 mod client;
 mod config;
 mod error;
 mod schema;
+mod sink;
 mod source;
 mod wire;
 
 pub use config::{MysqlConfig, SslMode};
 
-use karat_plugin_api::{ConnectContext, Connector, ConnectorError, ErrorKind, Sink, Source};
+use karat_plugin_api::{ConnectContext, Connector, ConnectorError, Sink, Source};
 use karat_spec::Capabilities;
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ impl Connector for Mysql {
         Capabilities {
             source_strategies: ["full", "id", "timestamp", "hybrid"].map(str::to_owned).to_vec(),
             source_objects: ["table", "query"].map(str::to_owned).to_vec(),
+            load_modes: ["append", "upsert", "replace"].map(str::to_owned).to_vec(),
+            atomic_position: true,
             settles_late_commits: true,
             ..Capabilities::default()
         }
@@ -43,7 +46,7 @@ impl Connector for Mysql {
         Ok(Arc::new(source::MysqlSource::new(config.server(&context.root)?)))
     }
 
-    fn sink(&self, _config: MysqlConfig, _context: &ConnectContext) -> Result<Arc<dyn Sink>, ConnectorError> {
-        Err(ConnectorError::new(ErrorKind::Unsupported, "plugin `mysql` is a source, not a sink").with_help("write to a `delta` or `files` connection"))
+    fn sink(&self, config: MysqlConfig, context: &ConnectContext) -> Result<Arc<dyn Sink>, ConnectorError> {
+        Ok(Arc::new(sink::MysqlSink::new(config.server(&context.root)?)))
     }
 }
