@@ -63,7 +63,7 @@ async fn readers_see_one_snapshot_while_others_write() {
 #[tokio::test]
 async fn a_long_writer_costs_the_parallel_readers_not_the_read() {
     let sql = "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL); INSERT INTO t SELECT seq, 1 FROM seq_1_to_20000; ANALYZE TABLE t";
-    let Some(world) = World::new("a_long_writer_costs_the_parallel_readers_not_the_read", sql) else { return };
+    let Some(world) = World::alone("a_long_writer_costs_the_parallel_readers_not_the_read", sql) else { return };
     let mut writer = world.database.session();
     writer.execute("BEGIN; UPDATE t SET v = 2 WHERE id = 1");
     let read = read_with(&world, 4, 1_000).await;

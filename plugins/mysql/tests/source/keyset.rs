@@ -177,12 +177,8 @@ async fn a_source_that_went_back_is_refused() {
 
 #[tokio::test]
 async fn a_quiet_server_settles_at_once() {
-    let test = "a_quiet_server_settles_at_once";
-    let server = match karat_testkit::servers::MariaDbServer::start() {
-        Ok(server) => server,
-        Err(skip) => return skip.report(test),
-    };
-    let world = World::at(&server, "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT); INSERT INTO t (v) SELECT seq FROM seq_1_to_1000");
+    let sql = "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT); INSERT INTO t (v) SELECT seq FROM seq_1_to_1000";
+    let Some(world) = World::alone("a_quiet_server_settles_at_once", sql) else { return };
     let keyset = Keyset::by("t", "id", &[]);
     let first = world.keyset(&keyset, &Position::Start).await.unwrap();
     assert_eq!(first.position, Position::Cursor { values: vec![CursorValue::Int(1000)], tail: None, unsettled: None });

@@ -21,8 +21,9 @@ fn keysets() -> [Keyset; 3] {
 
 #[tokio::test]
 async fn a_smaller_value_that_is_committed_late_is_delivered_by_the_next_run() {
+    let Some(world) = World::alone("a_smaller_value_that_is_committed_late_is_delivered_by_the_next_run", "") else { return };
     for keyset in keysets() {
-        let Some(world) = World::new("a_smaller_value_that_is_committed_late_is_delivered_by_the_next_run", TABLE) else { return };
+        world.database.execute(&format!("DROP TABLE IF EXISTS t; {TABLE}"));
         world.database.execute("INSERT INTO t (v) SELECT seq FROM seq_1_to_10");
         let mut late = world.database.session();
         late.execute("BEGIN; INSERT INTO t (v) VALUES (100)");
@@ -58,7 +59,7 @@ async fn settles(world: &World, keyset: &Keyset, position: Position) {
 
 #[tokio::test]
 async fn a_prepared_transaction_keeps_its_place() {
-    let Some(world) = World::new("a_prepared_transaction_keeps_its_place", TABLE) else { return };
+    let Some(world) = World::alone("a_prepared_transaction_keeps_its_place", TABLE) else { return };
     let keyset = Keyset::by("t", "id", &[]);
     let name = world.database.name().to_owned();
     let mut late = world.database.session();
@@ -76,7 +77,7 @@ async fn a_prepared_transaction_keeps_its_place() {
 
 #[tokio::test]
 async fn without_the_privilege_nothing_is_tracked() {
-    let Some(world) = World::new("without_the_privilege_nothing_is_tracked", TABLE) else { return };
+    let Some(world) = World::alone("without_the_privilege_nothing_is_tracked", TABLE) else { return };
     let name = world.database.name().to_owned();
     world.database.execute(&format!("CREATE USER reader_{name} IDENTIFIED BY 'pw'; GRANT SELECT ON {name}.* TO reader_{name}; INSERT INTO t (v) VALUES (1)"));
     let source = crate::world::source(&world.database.url().replace("root@", &format!("reader_{name}:pw@")));
@@ -90,11 +91,7 @@ async fn without_the_privilege_nothing_is_tracked() {
 
 /// Writers with pauses inside their transactions, and runs beside them: every row arrives, and an append that drops what it has sees each once.
 async fn storm(test: &str, keyset: Keyset, time: Duration) {
-    let server = match karat_testkit::servers::MariaDbServer::start() {
-        Ok(server) => server,
-        Err(skip) => return skip.report(test),
-    };
-    let world = World::at(&server, TABLE);
+    let Some(world) = World::alone(test, TABLE) else { return };
     let done = AtomicBool::new(false);
     let mut delivered: BTreeMap<i64, i64> = BTreeMap::new();
     let mut position = Position::Start;
