@@ -3,7 +3,7 @@
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use karat_plugin_api::{
-    CommitRecord, CommitRequest, Committed, ConnectContext, ConnectorError, CursorValue, ErrorKind, FileLayout, Generation, Load, LoadRequest, Position, Sink, StreamId,
+    CommitRecord, CommitRequest, Committed, ConnectContext, ConnectorError, CursorValue, ErrorKind, FileLayout, Generation, Load, LoadRequest, Plugin, Position, Sink, StreamId,
     TableLayout, TargetObject, TargetState, WriteMode,
 };
 use karat_testkit::Skip;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(crate) fn open_sink(url: &str) -> Arc<dyn Sink> {
     let settings = serde_json::json!({ "url": url }).as_object().cloned().unwrap();
     let context = ConnectContext { root: std::env::temp_dir(), scratch: std::env::temp_dir() };
-    karat_mysql::PLUGIN.open_sink(&settings, &context).unwrap()
+    karat_mysql::MYSQL.open_sink(&settings, &context).unwrap()
 }
 
 /// A database and a stream into its table `bronze_t`.
