@@ -1,7 +1,7 @@
 //! MySQL and MariaDB, as source and target.
 //!
 //! Knows the servers' protocol, catalogue, types and snapshots; must not know how a run is scheduled.
-//! Read next: `schema.rs` (which declared type is read as what), then `source/keyset.rs` (what "new since last time" means) and `sink/mod.rs`.
+//! Read next: `schema.rs` (which declared type is read as what), then `source/keyset.rs` (what "new since last time" means), `sink/mod.rs` (how rows become visible).
 
 mod client;
 mod config;

@@ -148,7 +148,10 @@ async fn drain(mut session: Session, destination: Arc<Destination>, mut queue: m
         }
         let feed = Arc::new(Mutex::new(Feed { destination: Arc::clone(&destination), job: Some(job), next, queue, sent: Sent::default(), refusal: None }));
         let outcome = session.load(&action, &destination.load_statement(), stream(Arc::clone(&feed))).await;
-        let feed = Arc::into_inner(feed).ok_or_else(|| ConnectorError::new(ErrorKind::Bug, "the driver keeps the data of a statement that ended"))?;
+        let Some(feed) = Arc::into_inner(feed) else {
+            // The server did not ask for the data: it refused the statement, or is gone.
+            return Err(outcome.err().unwrap_or_else(|| ConnectorError::new(ErrorKind::Bug, "the driver keeps the data of a statement that ended")));
+        };
         let feed = feed.into_inner().unwrap_or_else(PoisonError::into_inner);
         // A value that cannot be spelled ends the stream; the driver only knows that it ended.
         if let Some(refusal) = feed.refusal {

@@ -2,6 +2,7 @@
 
 use crate::sink::bulk::Sent;
 use crate::sink::define::{self, loaded_types};
+use crate::sink::indexes;
 use crate::sink::ledger::{Entry, Pending, Row, Step, step};
 use crate::sink::live;
 use crate::sink::load::{Beside, MysqlLoad, Route};
@@ -31,7 +32,13 @@ impl MysqlLoad {
         let mut session = self.take_session()?;
         let committed = match &self.route {
             Route::Beside(beside) => self.place(&mut session, beside, &request).await?,
-            Route::Join(_) | Route::Placed => self.join(&mut session, &request).await?,
+            Route::Join(_) | Route::Placed => {
+                let joined = self.join(&mut session, &request).await;
+                let rebuilt = self.build_indexes(&mut session, joined.as_ref().err()).await;
+                let committed = joined?;
+                rebuilt.map_err(after_commit)?;
+                committed
+            }
         };
         if !committed.was_already_applied {
             if let Route::Join(join) = &self.route
@@ -50,13 +57,27 @@ impl MysqlLoad {
         Ok(committed)
     }
 
+    /// Builds the indexes that were dropped for this commit, also when it failed; when the connection is gone, the next load does.
+    async fn build_indexes(&mut self, session: &mut Session, failed: Option<&ConnectorError>) -> Result<(), ConnectorError> {
+        let Route::Join(join) = &mut self.route else { return Ok(()) };
+        if !std::mem::take(&mut join.indexes_are_off) || failed.is_some_and(|error| is_lost(error) || error.kind() == ErrorKind::UnknownOutcome) {
+            return Ok(());
+        }
+        let clauses = self.ledger.read(session).await?.dropped_indexes;
+        indexes::build(session, &self.ledger, &self.name, &clauses).await
+    }
+
     /// Puts the table that was filled on the side in place.
     async fn place(&self, session: &mut Session, beside: &Beside, request: &CommitRequest) -> Result<Committed, ConnectorError> {
         let record = &request.record;
         let marker = live::marker(record.generation.0, &record.attempt);
         let comment = if beside.remark.is_empty() { marker.clone() } else { format!("{} {marker}", beside.remark) };
         let sql = format!("ALTER TABLE {} COMMENT={}", beside.shadow.sql(), crate::client::literal(&comment));
-        session.define(&format!("mark table `{}`", beside.shadow), &sql).await?;
+        if let Err(error) = session.define(&format!("mark table `{}`", beside.shadow), &sql).await {
+            // A load under a later lease has dropped it.
+            let is_gone = error.kind() == ErrorKind::NotFound;
+            return Err(if is_gone { self.conflict(None, record).with_source(error) } else { error });
+        }
         let former = self.spares.former(self.request.epoch, &self.request.attempt);
         let entry = Entry { record: CommitRecord { rows: self.staged, ..record.clone() }, marker, table_rows: self.staged, types: loaded_types(&self.request.schema) };
         let pending = Pending { entry, shadow: beside.shadow.table.clone(), former: former.table };

@@ -60,11 +60,11 @@ pub(crate) async fn put_away(session: &mut Session, ledger: &Ledger, table: &Tab
 }
 
 /// Builds the noted indexes that are not there, and forgets them.
-pub(crate) async fn build(session: &mut Session, ledger: &Ledger, table: &LiveTable, clauses: &[String]) -> Result<(), ConnectorError> {
-    let there = of(session, &table.name).await?;
+pub(crate) async fn build(session: &mut Session, ledger: &Ledger, table: &TableName, clauses: &[String]) -> Result<(), ConnectorError> {
+    let there = of(session, table).await?;
     let adds: Vec<String> = clauses.iter().filter(|clause| !there.iter().any(|(_, known)| known == *clause)).map(|clause| format!("ADD {clause}")).collect();
     if !adds.is_empty() {
-        session.define(&format!("build the indexes of `{}`", table.name), &format!("ALTER TABLE {} {}", table.name.sql(), adds.join(", "))).await?;
+        session.define(&format!("build the indexes of `{table}`"), &format!("ALTER TABLE {} {}", table.sql(), adds.join(", "))).await?;
     }
     ledger.write_dropped(session, &[]).await
 }

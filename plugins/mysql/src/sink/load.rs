@@ -99,9 +99,10 @@ impl MysqlLoad {
             swap::unlock(&mut session, &spares).await?;
             row = ledger.read(&mut session).await?;
         }
-        let mut live = LiveTable::read(&mut session, &name).await?;
-        if let Some(table) = live.as_mut().filter(|_| !row.dropped_indexes.is_empty() && !request.table.disable_indexes) {
-            indexes::build(&mut session, &ledger, table, &row.dropped_indexes).await?;
+        let live = LiveTable::read(&mut session, &name).await?;
+        if live.is_some() && !row.dropped_indexes.is_empty() {
+            // A load that dropped them did not live to build them again.
+            indexes::build(&mut session, &ledger, &name, &row.dropped_indexes).await?;
         }
         let newest = row.of_table(live.as_ref().and_then(LiveTable::marker)).cloned();
         let route = route(&mut session, &ledger, &request, live, newest.as_ref(), &spares).await?;
@@ -174,8 +175,11 @@ impl MysqlLoad {
 
     fn progress(&self, batch_rows: u64) -> WriteProgress {
         let (rows, bytes) = (self.taken.rows, self.taken.bytes);
+        let is_over = self.request.table.transaction_rows.is_some_and(|most| rows + batch_rows > most);
         let is_ready = match &self.route {
-            Route::Beside(_) => bytes >= FIRST_COMMIT_BYTES || self.request.table.transaction_rows.is_some_and(|most| rows + batch_rows > most),
+            Route::Beside(_) => bytes >= FIRST_COMMIT_BYTES || is_over,
+            // Indexes are built anew for each commit, so it takes all rows there are.
+            Route::Join(_) | Route::Placed if self.request.table.disable_indexes => is_over,
             Route::Join(_) | Route::Placed => self.pace.is_full(rows, bytes, batch_rows),
         };
         if is_ready { WriteProgress::ReadyToCommit } else { WriteProgress::Accepted }

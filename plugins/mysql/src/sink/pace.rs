@@ -9,7 +9,10 @@ const MOST_BYTES: u64 = 128 << 20;
 /// Bytes of the first transaction.
 const FIRST_BYTES: u64 = 16 << 20;
 /// Part of the time that is aimed at: the next transaction may be slower than the last.
-const AIM: f64 = 0.5;
+const AIM: f64 = 0.6;
+/// A transaction that took a part of the time between these is neither too short nor too long. The band is wide because part of the time does not
+/// depend on the rows: whoever answers each slow transaction with a smaller one ends with many that are nothing but that part.
+const GOOD: std::ops::RangeInclusive<f64> = 0.35..=0.85;
 
 /// Measures transactions, and says when the next one is full.
 #[derive(Debug, Clone)]
@@ -34,12 +37,13 @@ impl Pace {
 
     /// Learns from a transaction.
     pub(crate) fn observe(&mut self, rows: u64, bytes: u64, took: Duration) {
-        let took = took.as_secs_f64().max(0.001);
-        // A transaction of a few rows says little but that it was slow or not.
-        if rows == 0 || (rows < 1_000 && took < self.limit.as_secs_f64() * AIM) {
+        let share = took.as_secs_f64() / self.limit.as_secs_f64().max(0.001);
+        // A small transaction that was quick says nothing.
+        let was_full = rows * 2 >= self.rows || bytes * 2 >= self.bytes;
+        if rows == 0 || GOOD.contains(&share) || (share < *GOOD.start() && !was_full) {
             return;
         }
-        let factor = (self.limit.as_secs_f64() * AIM / took).clamp(0.1, 4.0);
+        let factor = (AIM / share).clamp(0.1, 4.0);
         let scaled = |count: u64, least: u64| ((count as f64 * factor) as u64).max(least);
         self.rows = scaled(rows, 500).min(self.most_rows);
         self.bytes = scaled(bytes, 64 << 10).min(MOST_BYTES);
@@ -56,9 +60,11 @@ mod tests {
         assert!(!pace.is_full(30_000, 1 << 20, 10_000));
         assert!(pace.is_full(45_000, 1 << 20, 10_000));
 
+        pace.observe(50_000, 5 << 20, Duration::from_millis(1_500));
+        assert!(!pace.is_full(30_000, 1 << 20, 10_000));
         pace.observe(50_000, 5 << 20, Duration::from_secs(4));
-        assert!(pace.is_full(12_000, 1 << 20, 1_000));
-        pace.observe(12_500, 1 << 20, Duration::from_millis(250));
+        assert!(pace.is_full(15_000, 1 << 20, 1_000));
+        pace.observe(15_000, 2 << 20, Duration::from_millis(300));
         assert!(!pace.is_full(40_000, 1 << 20, 10_000));
     }
 

@@ -158,7 +158,7 @@ impl Swap<'_> {
         self.rename(session, live.is_some()).await?;
         self.remember(session).await?;
         if live.is_some() {
-            drop_table(session, &self.target.sibling(&self.pending.former)).await?;
+            self.forget_former(session).await?;
         }
         Ok(Swapped::Live { rows_before })
     }
@@ -182,6 +182,17 @@ impl Swap<'_> {
             Some(1146 | 1050) => ConnectorError::new(ErrorKind::Conflict, format!("another load put a table `{}` in place first", self.target)).with_source(error),
             _ => error,
         })
+    }
+
+    async fn forget_former(&self, session: &mut Session) -> Result<(), ConnectorError> {
+        let former = self.target.sibling(&self.pending.former);
+        let Err(error) = drop_table(session, &former).await else { return Ok(()) };
+        if is_lost(&error) {
+            return Err(ConnectorError::new(ErrorKind::UnknownOutcome, format!("the new `{}` is in place, but the connection broke right after", self.target)).with_source(error));
+        }
+        // Somebody still reads it; a later load sweeps it up.
+        tracing::warn!(table = %former, error = %error.chain(), "the former table stays for now");
+        Ok(())
     }
 
     /// The table is live: what fails from here on is mended by whoever reads the record next.
