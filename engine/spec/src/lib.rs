@@ -9,6 +9,7 @@ mod catalog;
 mod codes;
 mod connection;
 mod for_each;
+mod lock;
 mod merge;
 pub mod model;
 mod names;
@@ -29,6 +30,7 @@ mod truncated;
 mod yaml;
 
 pub use catalog::{Capabilities, Catalog, PluginManifest};
+pub use lock::{LOCK_FILE, Lock, lock_schema, lock_text, read_lock, yaml_text};
 pub use model::{ProjectSpec, TableSpec};
 pub use pages::explanations;
 pub use parse::parse;

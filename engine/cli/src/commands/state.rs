@@ -4,13 +4,12 @@ use crate::arguments::{AbsentArguments, Scope, TextOrJson};
 use crate::connections::{LOCAL_FOLDER, ProjectConnections, make_private, state_path};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::examined::{self, Examined};
+use crate::examined::{self, Examined, Sight};
 use crate::exit::Exit;
 use crate::{machine, online, table_text};
 use clap::{Args, Subcommand};
 use karat_exec::RebuildServices;
 use karat_exec::{RebuildReport, RebuiltTable, SystemClock};
-use karat_spec::Environment;
 use karat_spec::model::TableName;
 use karat_state::{StateSnapshot, StateStore, StreamState};
 use serde::Serialize;
@@ -64,7 +63,7 @@ pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, 
 }
 
 fn show(arguments: &ShowArguments, context: &Context) -> Result<Exit, CliError> {
-    let project = examined::single(&arguments.scope, &Environment::Unresolved, context, "state belongs to one project")?;
+    let project = examined::single(&arguments.scope, Sight::Offline, context, "state belongs to one project")?;
     let mut snapshot = context.runtime()?.block_on(online::snapshot(&project.spec))?;
     let chosen: Vec<String> = names(&project, &arguments.scope).iter().map(ToString::to_string).collect();
     // Without a selection also what is remembered of tables that no file defines any more.
@@ -89,7 +88,7 @@ fn text(snapshot: &StateSnapshot) -> String {
 }
 
 fn rebuild(arguments: &ShowArguments, context: &Context) -> Result<Exit, CliError> {
-    let project = examined::single(&arguments.scope, &Context::environment(), context, "state belongs to one project")?;
+    let project = examined::single(&arguments.scope, Sight::Online, context, "state belongs to one project")?;
     let tables = names(&project, &arguments.scope);
     let connections = ProjectConnections::new(&project.spec);
     make_private(&project.spec.root.join(LOCAL_FOLDER))?;

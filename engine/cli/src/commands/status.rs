@@ -3,7 +3,7 @@
 use crate::arguments::{Scope, TextOrJson};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::examined::{self, Examined};
+use crate::examined::{self, Examined, Sight};
 use crate::exit::Exit;
 use crate::{online, table_text};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -11,7 +11,6 @@ use clap::Args;
 use croner::Cron;
 use indexmap::IndexMap;
 use karat_plugin_api::StreamId;
-use karat_spec::Environment;
 use karat_state::{StateSnapshot, TableRun};
 use serde::Serialize;
 
@@ -42,8 +41,8 @@ struct TableStatus {
 
 pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, CliError> {
     let projects = match arguments.format {
-        TextOrJson::Text => examined::all(&arguments.scope, &Environment::Unresolved, context)?,
-        TextOrJson::Json => vec![examined::single(&arguments.scope, &Environment::Unresolved, context, "this format shows one project")?],
+        TextOrJson::Text => examined::all(&arguments.scope, Sight::Offline, context)?,
+        TextOrJson::Json => vec![examined::single(&arguments.scope, Sight::Offline, context, "this format shows one project")?],
     };
     for project in &projects {
         let snapshot = context.runtime()?.block_on(online::snapshot(&project.spec))?;
