@@ -10,7 +10,8 @@ use indexmap::IndexMap;
 use karat_diagnostics::{Diagnostic, FileId, Severity, Span, Summary};
 use karat_graph::{CheckedGraph, TableGraph, TableIndex};
 use karat_plan::{RunPlan, Schemas, StageWork};
-use karat_spec::model::TableName;
+use karat_plugin_api::ErrorKind;
+use karat_spec::model::{StateSettings, TableName};
 use karat_spec::{Catalog, Environment, ProjectSpec, SourceSet, TableSpec};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,6 +66,19 @@ pub(crate) fn all(scope: &Scope, sight: Sight, context: &Context) -> Result<Vec<
     }
 }
 
+/// What is needed to open the state: files of the project, unless it is kept in a database.
+pub(crate) fn state_sight(scope: &Scope, context: &Context) -> Result<Sight, CliError> {
+    let is_shared = |sight: Sight| -> Result<bool, CliError> { Ok(all(scope, sight, context)?.iter().any(|project| matches!(project.spec.state, StateSettings::Postgres { .. }))) };
+    if !is_shared(Sight::Offline)? {
+        return Ok(Sight::Offline);
+    }
+    if is_shared(Sight::Online)? {
+        return Ok(Sight::Online);
+    }
+    Err(CliError::failed(ErrorKind::BadConfiguration, "the address of the state database needs a variable of the environment that is not set")
+        .with_help("set the variables that `state.url` names"))
+}
+
 /// The only project that the paths belong to.
 pub(crate) fn single(scope: &Scope, sight: Sight, context: &Context, what: &str) -> Result<Examined, CliError> {
     let mut all = all(scope, sight, context)?;
@@ -81,7 +95,8 @@ fn one(project: &Project, sight: Sight, context: &Context) -> Result<Examined, C
     findings.extend(more);
     let (graph, more) = karat_graph::build(&spec);
     findings.extend(more);
-    findings.extend(karat_lint::run(&spec, &graph, &context.catalog));
+    let levels_elsewhere: Vec<&str> = karat_plan::explanations().map(|page| page.code).collect();
+    findings.extend(karat_lint::run(&spec, &graph, &context.catalog, &levels_elsewhere));
     let locked = match sight {
         Sight::Offline => locked(&mut sources, &spec, context, &mut findings),
         Sight::Online => Schemas::new(),
@@ -178,11 +193,6 @@ impl Examined {
             1 => context.printer.say("note: there is 1 warning; `karat lint` shows it"),
             count => context.printer.say(&format!("note: there are {count} warnings; `karat lint` shows them")),
         }
-    }
-
-    /// The findings without notes, unless something graver stands beside them: who has nothing to mend is not talked to.
-    pub(crate) fn worth_showing(findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
-        if findings.iter().any(|finding| finding.severity > Severity::Note) { findings } else { Vec::new() }
     }
 
     fn file_of(&self, table: TableIndex) -> FileId {

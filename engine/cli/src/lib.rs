@@ -21,6 +21,7 @@ mod progress;
 mod project;
 mod reference;
 mod signals;
+mod state_place;
 mod summary;
 mod table_text;
 

@@ -11,10 +11,10 @@ use indexmap::IndexMap;
 use karat_diagnostics::Diagnostic;
 use karat_diagnostics::render::{self, Color};
 use karat_exec::{ErrorReport, Proposal};
-use karat_plan::{Change, ChangeKind, Schemas};
+use karat_plan::{Change, Schemas};
 use karat_plugin_api::ConnectorError;
 use karat_spec::model::{LockDocument, LockedTable, TableName};
-use karat_spec::{Catalog, Environment, LOCK_FILE, ProjectSpec, SourceSet, TableSpec};
+use karat_spec::{Catalog, Environment, LOCK_FILE, SourceSet, TableSpec};
 use karat_sql::ColumnReach;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -116,7 +116,7 @@ pub(crate) fn compare(project: &Examined, before: &Before, answers: &mut Answers
         let failed = reports.entry(name.to_string()).or_insert_with(|| report(LockStatus::Failed));
         failed.error = Some(ErrorReport::from(error));
     }
-    for name in before.document.tables.keys().filter(|name| !is_known(&project.spec, name)) {
+    for name in before.document.tables.keys().filter(|name| !karat_plan::may_be_table(&project.spec, name)) {
         document.tables.shift_remove(name);
         reports.insert(name.clone(), report(LockStatus::Gone));
     }
@@ -126,12 +126,6 @@ pub(crate) fn compare(project: &Examined, before: &Before, answers: &mut Answers
 
 fn report(status: LockStatus) -> LockedReport {
     LockedReport { status, columns: None, changes: Vec::new(), notes: Vec::new(), error: None, proposal: None }
-}
-
-/// True when the project has a Bronze table of this name, even a broken one.
-fn is_known(spec: &ProjectSpec, name: &str) -> bool {
-    let is_it = |table: &TableName| table.to_string() == *name;
-    spec.tables.iter().any(|table| table.bronze().is_some() && is_it(&table.name)) || spec.broken_tables.iter().any(|(table, _)| is_it(table))
 }
 
 fn notes(old: &LockedTable, new: &LockedTable) -> Vec<String> {
@@ -146,26 +140,27 @@ fn notes(old: &LockedTable, new: &LockedTable) -> Vec<String> {
     notes
 }
 
-/// Which Silver and Gold columns each change reaches: by the columns of before, but for columns that are new.
+/// Which Silver and Gold columns each change reaches.
 fn add_reach(project: &Examined, before: &Before, now: &Schemas, changed: BTreeMap<TableName, Vec<Change>>, context: &Context, reports: &mut BTreeMap<String, LockedReport>) {
     let starts: BTreeSet<TableName> = changed.iter().filter(|(_, changes)| !changes.is_empty()).map(|(name, _)| name.clone()).collect();
     if starts.is_empty() {
         return;
     }
-    let reach = |schemas: &Schemas| {
-        let columns = karat_plan::known_copies(&project.spec, &context.catalog, schemas).columns;
-        karat_sql::column_reach(&project.spec, &project.graph, &columns, &starts)
-    };
-    let mut together = before.schemas.clone();
-    together.extend(now.iter().map(|(name, schema)| (name.clone(), schema.clone())));
-    let (old, new) = (reach(&before.schemas), reach(&together));
+    // With columns that are gone beside those that are new, SQL that reads either can be followed.
+    let mut schemas = before.schemas.clone();
+    for (name, schema) in now {
+        let known = schemas.entry(name.clone()).or_insert_with(|| schema.clone());
+        let new: Vec<_> = schema.columns.iter().filter(|column| known.column(&column.name).is_none()).cloned().collect();
+        known.columns.extend(new);
+    }
+    let columns = karat_plan::known_copies(&project.spec, &context.catalog, &schemas).columns;
+    let reach = karat_sql::column_reach(&project.spec, &project.graph, &columns, &starts);
     for (name, changes) in changed {
         let Some(report) = reports.get_mut(&name.to_string()) else { continue };
         report.changes = changes
             .into_iter()
             .map(|change| {
-                let reach = if change.kind == ChangeKind::Added { &new } else { &old };
-                let reaches = change.column.as_deref().map(|column| reached(reach, &name, column)).unwrap_or_default();
+                let reaches = change.column.as_deref().map(|column| reached(&reach, &name, column)).unwrap_or_default();
                 ChangeReport { kind: change.kind, column: change.column, text: change.text, reaches }
             })
             .collect();

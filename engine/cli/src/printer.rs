@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Shorter values from the environment cannot be told from ordinary text.
+/// Shorter values from the environment cannot be told from ordinary text; where they came from is known only before they are printed.
 const SHORTEST_SECRET: usize = 4;
 const MASK: &str = "***";
 

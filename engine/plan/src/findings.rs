@@ -17,7 +17,7 @@ pub(crate) const CURSOR_NOT_INDEXED: Code = Code("L101");
 pub(crate) const NOT_A_TABLE: Code = Code("C101");
 pub(crate) const NOT_LOCKED: Code = Code("C102");
 pub(crate) const LOCKED_OTHERWISE: Code = Code("C103");
-pub(crate) const LOCK_CONTRADICTS: Code = Code("S101");
+pub(crate) const LOCK_CONTRADICTS: Code = Code("S110");
 
 /// The level of a code of this crate unless the project sets another.
 #[must_use]

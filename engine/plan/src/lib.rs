@@ -32,6 +32,6 @@ pub use explanations::explanations;
 pub use findings::default_level;
 pub use input::{PlanInput, PlanOptions, Schemas, Targets};
 pub use known::{KnownCopies, columns, known_copies};
-pub use lock::{Change, ChangeKind, LockedSources, capture, changes, locked_sources, origin};
+pub use lock::{Change, ChangeKind, LockedSources, capture, changes, locked_sources, may_be_table, origin};
 pub use model::{ChunkPlan, Guarantee, LayoutPlan, RunPlan, SchedulePlan, StageKind, TablePlan, TargetPlan, json_schema};
 pub use work::{CheckWork, CopyWork, GuardWork, StageWork, TransformWork};

@@ -1,7 +1,7 @@
 //! What tests of engines and plugins need: a source and a sink in memory that keep every promise of the contracts, scripted faults around any
-//! source and sink, and a clock that moves only when told.
+//! source and sink, a clock that moves only when told, and private database servers.
 //!
-//! Must not know any external system. Nothing here sleeps. Read next: `memory_sink.rs`, `faults.rs`.
+//! Must not know any plugin. Only what waits for a server's process sleeps. Read next: `memory_sink.rs`, `faults.rs`, `servers/mod.rs`.
 
 pub mod conformance;
 mod faults;
@@ -11,6 +11,8 @@ mod manual_clock;
 mod memory_sink;
 mod memory_source;
 mod row_text;
+pub mod servers;
+mod skip;
 
 pub use faults::{Fault, FaultPoint, Faults};
 pub use faulty_sink::FaultySink;
@@ -19,3 +21,4 @@ pub use manual_clock::ManualClock;
 pub use memory_sink::{MemorySink, MemoryTable};
 pub use memory_source::MemorySource;
 pub use row_text::{row_texts, sorted_row_texts};
+pub use skip::{Skip, skipped};

@@ -58,7 +58,7 @@ pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, 
         let tables = project.selected(&arguments.scope).unwrap_or_default();
         let findings = project.findings_about(&tables, &arguments.scope);
         match arguments.format {
-            Format::Text => add(&mut record.summary, print_text(&project, findings, context)?),
+            Format::Text => add(&mut record.summary, print_text(&project, &findings, context)?),
             Format::Json => {
                 let more = render::record(&findings, &project.sources.map, &project.spec.secrets.0);
                 add(&mut record.summary, more.summary);
@@ -74,10 +74,9 @@ pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, 
     Ok(if record.summary.errors > 0 || is_denied { Exit::Findings } else { Exit::Done })
 }
 
-fn print_text(project: &Examined, findings: Vec<Diagnostic>, context: &Context) -> Result<Summary, CliError> {
-    let shown = Examined::worth_showing(findings);
-    context.printer.data(&render::text(&shown, &project.sources.map, &project.spec.secrets.0, context.printer.color()))?;
-    Ok(Summary::of(&shown))
+fn print_text(project: &Examined, findings: &[Diagnostic], context: &Context) -> Result<Summary, CliError> {
+    context.printer.data(&render::text(findings, &project.sources.map, &project.spec.secrets.0, context.printer.color()))?;
+    Ok(Summary::of(findings))
 }
 
 fn add(total: &mut Summary, more: Summary) {

@@ -3,7 +3,7 @@
 use crate::arguments::{Scope, TextOrJson};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::examined::{self, Examined, Sight};
+use crate::examined::{self, Examined};
 use crate::exit::Exit;
 use crate::{online, table_text};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -40,9 +40,10 @@ struct TableStatus {
 }
 
 pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, CliError> {
+    let sight = examined::state_sight(&arguments.scope, context)?;
     let projects = match arguments.format {
-        TextOrJson::Text => examined::all(&arguments.scope, Sight::Offline, context)?,
-        TextOrJson::Json => vec![examined::single(&arguments.scope, Sight::Offline, context, "this format shows one project")?],
+        TextOrJson::Text => examined::all(&arguments.scope, sight, context)?,
+        TextOrJson::Json => vec![examined::single(&arguments.scope, sight, context, "this format shows one project")?],
     };
     for project in &projects {
         let snapshot = context.runtime()?.block_on(online::snapshot(&project.spec))?;

@@ -40,16 +40,12 @@ fn check(project: &ProjectView<'_>) -> Vec<Diagnostic> {
             used.insert((own.then_some(table.pipeline), name));
         }
     }
-    // What a broken table uses is not known.
-    if !project.spec.broken_tables.is_empty() {
-        return Vec::new();
-    }
     let names: Vec<&str> = project.connections().map(|(_, connection)| connection.name.as_str()).collect();
     let misspelt: Vec<&str> = used.iter().filter(|(_, name)| *name != WAREHOUSE && !names.contains(name)).filter_map(|(_, name)| nearest(name, names.iter().copied())).collect();
     let unused = project.connections().filter(|(pipeline, connection)| {
         let name = connection.name.as_str();
         // A misspelt use is reported where it stands.
-        !used.contains(&(*pipeline, name)) && !misspelt.contains(&name)
+        !used.contains(&(*pipeline, name)) && !misspelt.contains(&name) && !project.spec.left_out.may_use(name)
     });
     unused
         .map(|(pipeline, connection)| {

@@ -36,7 +36,7 @@ pub(crate) static PAGES: [Explanation; 4] = [
         fix: "Run `karat lock` again.",
     },
     Explanation {
-        code: "S101",
+        code: "S110",
         title: "entry of `karat.lock` contradicts itself",
         since: SINCE,
         what: "An entry of `karat.lock` names a type that is none, or a column in its keys that is not among its columns.",

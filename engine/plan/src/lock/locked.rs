@@ -8,7 +8,7 @@ use arrow_schema::DataType;
 use karat_diagnostics::{Diagnostic, did_you_mean};
 use karat_plugin_api::{Column, SourceSchema};
 use karat_spec::model::{BronzeTable, LockedTable, TableName};
-use karat_spec::{Catalog, LOCK_FILE, Lock, ProjectSpec, TableSpec};
+use karat_spec::{Catalog, LOCK_FILE, Lock, ProjectSpec, TableSpec, pointer_part};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What the lock knows of a project's sources.
@@ -26,12 +26,11 @@ pub fn locked_sources(spec: &ProjectSpec, catalog: &Catalog, lock: Option<&Lock>
     let mut found = Found::new(spec);
     let mut schemas = BTreeMap::new();
     let tables: HashMap<String, &TableSpec> = spec.tables.iter().filter(|table| table.bronze().is_some()).map(|table| (table.name.to_string(), table)).collect();
-    let broken: BTreeSet<String> = spec.broken_tables.iter().map(|(name, _)| name.to_string()).collect();
     let mut seen: BTreeSet<&TableName> = BTreeSet::new();
     for (name, entry) in lock.into_iter().flat_map(|lock| &lock.document.tables) {
         let Some(lock) = lock else { continue };
         let Some(table) = tables.get(name) else {
-            if !broken.contains(name) {
+            if !may_be_table(spec, name) {
                 let help = did_you_mean(name, tables.keys().map(String::as_str)).unwrap_or_else(|| "`karat lock` takes the entry out".to_owned());
                 let message = format!("`{LOCK_FILE}` has an entry of `{name}`, which is no Bronze table of this project");
                 found.add(NOT_A_TABLE, lock.spans.key(&pointer(name)), message, |finding| finding.with_help(help));
@@ -103,6 +102,14 @@ fn schema(lock: &Lock, name: &str, entry: &LockedTable, found: &mut Found<'_>) -
     })
 }
 
+/// True when a Bronze table of this name is there, or may be in what could not be read.
+#[must_use]
+pub fn may_be_table(spec: &ProjectSpec, name: &str) -> bool {
+    let is_it = |table: &TableName| table.to_string() == *name;
+    let is_known = spec.tables.iter().any(|table| table.bronze().is_some() && is_it(&table.name)) || spec.broken_tables.iter().any(|(table, _)| is_it(table));
+    is_known || name.split_once('.').is_some_and(|(_, short)| spec.left_out.may_define_table(short))
+}
+
 fn pointer(table: &str) -> String {
-    format!("/tables/{}", table.replace('~', "~0").replace('/', "~1"))
+    format!("/tables/{}", pointer_part(table))
 }

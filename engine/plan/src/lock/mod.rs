@@ -9,4 +9,4 @@ mod type_text;
 pub use capture::{capture, origin};
 pub use drift::{Change, ChangeKind, changes};
 pub(crate) use explanations::PAGES;
-pub use locked::{LockedSources, locked_sources};
+pub use locked::{LockedSources, locked_sources, may_be_table};

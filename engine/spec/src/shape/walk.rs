@@ -4,7 +4,7 @@ use super::compile::{Hint, Record, Shape};
 use super::describe::{Echo, example, expected, found, listed};
 use super::scalar::{ScalarProblem, integer_guess};
 use crate::yaml::{Content, Entry, Key, Node, Plain, Scalar, Style, resolve};
-use crate::{SpanIndex, address, codes};
+use crate::{SpanIndex, address, codes, pointer_part};
 use karat_diagnostics::{Diagnostic, Edit, Fix, Span, did_you_mean, nearest};
 use serde_json::{Map, Number, Value};
 use std::fmt::Write;
@@ -471,7 +471,7 @@ fn same_kind(node: &Node, shape: &Shape) -> bool {
 
 fn push_escaped(pointer: &mut String, key: &str) {
     if key.contains(['~', '/']) {
-        pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        pointer.push_str(&pointer_part(key));
     } else {
         pointer.push_str(key);
     }

@@ -24,7 +24,7 @@ use findings::{DUPLICATE_COLUMN, OUTPUT_COLUMN, OUTPUT_TYPE, Subject};
 use karat_diagnostics::{Code, Diagnostic, Span};
 use karat_graph::TableGraph;
 use karat_spec::model::{SqlTable, TableName};
-use karat_spec::{ProjectSpec, SqlText, TableSpec};
+use karat_spec::{ProjectSpec, SqlText, TableSpec, pointer_part};
 use known::KnownTables;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -154,7 +154,7 @@ fn of_output(subject: &Subject, table: &TableSpec, sql: &SqlText, problem: Outpu
         OutputPlace::Name(name) => (DUPLICATE_COLUMN, findings::last_word(sql, name)),
         OutputPlace::Column(name) => (OUTPUT_TYPE, findings::last_word(sql, name)),
         OutputPlace::Type(name) => {
-            let pointer = format!("/types/{}", name.replace('~', "~0").replace('/', "~1"));
+            let pointer = format!("/types/{}", pointer_part(name));
             if problem.message.starts_with("`types`") { (OUTPUT_COLUMN, table.spans.key(&pointer)) } else { (OUTPUT_TYPE, table.spans.value(&pointer)) }
         }
         OutputPlace::Key(index) => (OUTPUT_COLUMN, table.spans.value(&format!("/key/{index}"))),
