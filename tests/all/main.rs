@@ -18,4 +18,4 @@ mod market;
 mod project;
 mod reader;
 mod schemas;
-mod skip;
+mod shared_state;

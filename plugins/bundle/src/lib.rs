@@ -28,9 +28,11 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[test]
-    fn every_plugin_of_the_language_is_in_the_catalog_once_and_sorted() {
-        let names: Vec<String> = catalog().plugins.keys().cloned().collect();
-        assert_eq!(names, ["clickhouse", "delta", "files", "glue", "iceberg", "mysql", "postgres", "redshift", "sqlite", "sqlserver"]);
+    fn every_plugin_of_the_language_is_in_the_catalog() {
+        let catalog = catalog();
+        for name in ["clickhouse", "delta", "files", "glue", "iceberg", "mysql", "postgres", "redshift", "sqlite", "sqlserver"] {
+            assert!(catalog.plugins.contains_key(name), "{name}");
+        }
     }
 
     #[test]

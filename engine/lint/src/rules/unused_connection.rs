@@ -40,6 +40,10 @@ fn check(project: &ProjectView<'_>) -> Vec<Diagnostic> {
             used.insert((own.then_some(table.pipeline), name));
         }
     }
+    // What a broken table would use is not known: it may lack the very key that says so.
+    if !project.spec.broken_tables.is_empty() {
+        return Vec::new();
+    }
     let names: Vec<&str> = project.connections().map(|(_, connection)| connection.name.as_str()).collect();
     let misspelt: Vec<&str> = used.iter().filter(|(_, name)| *name != WAREHOUSE && !names.contains(name)).filter_map(|(_, name)| nearest(name, names.iter().copied())).collect();
     let unused = project.connections().filter(|(pipeline, connection)| {
