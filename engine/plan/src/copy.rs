@@ -5,7 +5,7 @@ use crate::guarantee::{self, CopyFacts};
 use crate::input::PlanInput;
 use crate::judge::{self, Copied};
 use crate::predicate::{self, ReadFacts};
-use crate::{ChunkPlan, CopyWork, StageKind, StageWork, TablePlan, check, ddl, estimate};
+use crate::{ChunkPlan, CopyWork, StageKind, StageWork, TablePlan, check, ddl, estimate, lock};
 use karat_diagnostics::{Diagnostic, Severity};
 use karat_plugin_api::{ColumnChoice, CursorExpr, DeclaredType, ExtraColumns, NativeTypes, SourceObject, SourceSchema};
 use karat_spec::model::{BronzeTable, ByteSize, ChunkRows, Count, LoadMode, NullCursor, SchemaChanges, Strategy};
@@ -22,7 +22,10 @@ pub(crate) fn plan(input: &PlanInput<'_>, table: &TableSpec, bronze: &BronzeTabl
     let from_connection = bronze.from.as_ref().and_then(|from| from.connection.clone()).unwrap_or_default();
     let source = ends::manifest(input, table.pipeline, &from_connection);
     let schema = input.schemas.get(&table.name);
-    let work = work(table, bronze, known(spec, input.catalog, table, bronze, schema), &mut filled);
+    let mut work = work(table, bronze, known(spec, input.catalog, table, bronze, schema), &mut filled);
+    if let Some(state) = ends::stream(input, table).filter(|state| !state.source_columns.is_empty() && !work.source_columns.is_empty()) {
+        work.source_changes = lock::column_changes(&state.source_columns, &work.source_columns);
+    }
     let findings = schema.map(|schema| judge::copy(&Copied { spec, table, schema, work: &work })).unwrap_or_default();
 
     let target_can = ends::manifest(input, table.pipeline, &work.to_connection).map(|manifest| &manifest.capabilities);
@@ -135,6 +138,8 @@ fn work(table: &TableSpec, bronze: &BronzeTable, known: Known<'_>, filled: &mut 
         pipeline: table.pipeline,
         connection,
         object,
+        source_columns: lock::chosen_columns(&columns, schema),
+        source_changes: Vec::new(),
         columns,
         extra_columns: extra_columns(bronze),
         source_identity: schema.map(|schema| schema.identity.clone()),
@@ -261,5 +266,6 @@ fn warnings(input: &PlanInput<'_>, table: &TableSpec, work: &CopyWork, findings:
     {
         lines.push("the source is not the one that was read last time: it was exchanged or restored".into());
     }
+    lines.extend(work.source_changes.iter().map(|change| format!("since the last run, at the source: {}", change.text)));
     lines
 }

@@ -186,6 +186,7 @@ fn an_online_plan_shows_watermark_rows_and_columns() {
         attempt: "a".into(),
         hi,
         source_identity: Some("other.db".into()),
+        source_columns: Vec::new(),
         rows: 3_999_000,
         committed_at,
     };

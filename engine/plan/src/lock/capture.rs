@@ -1,7 +1,7 @@
 //! From what a catalogue says to an entry of `karat.lock` that is the same as long as nothing worth a review changed.
 
 use super::type_text;
-use karat_plugin_api::SourceSchema;
+use karat_plugin_api::{ColumnChoice, SourceSchema};
 use karat_spec::model::{From, LockedColumn, LockedFrom, LockedTable};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -39,6 +39,16 @@ pub fn capture(from: LockedFrom, schema: &SourceSchema, before: Option<&LockedTa
         indexes,
         columns: schema.columns.iter().map(column).collect(),
     }
+}
+
+/// Columns as a table reads them: those it takes, as the types it gives them.
+pub(crate) fn chosen_columns(columns: &[ColumnChoice], schema: Option<&SourceSchema>) -> Vec<LockedColumn> {
+    let column = |choice: &ColumnChoice| {
+        let at_source = schema.and_then(|schema| schema.column(&choice.name)).filter(|column| column.data_type == choice.data_type);
+        let declared = at_source.map(|column| column.declared.clone()).unwrap_or_default();
+        LockedColumn { name: choice.name.clone(), data_type: type_text::write(&choice.data_type), declared, nullable: choice.nullable }
+    };
+    columns.iter().map(column).collect()
 }
 
 /// The estimate of before, while the truth is between half and twice of it.

@@ -73,6 +73,12 @@ pub fn changes(before: &LockedTable, now: &LockedTable) -> Vec<Change> {
     found
 }
 
+/// The changes of columns alone.
+pub(crate) fn column_changes(before: &[LockedColumn], now: &[LockedColumn]) -> Vec<Change> {
+    let table = |columns: &[LockedColumn]| LockedTable { columns: columns.to_vec(), ..LockedTable::default() };
+    changes(&table(before), &table(now))
+}
+
 fn of_column(before: &LockedColumn, now: &LockedColumn, found: &mut Vec<Change>) {
     let name = &before.name;
     if before.data_type != now.data_type {

@@ -6,7 +6,9 @@ mod explanations;
 mod locked;
 mod type_text;
 
+pub(crate) use capture::chosen_columns;
 pub use capture::{capture, origin};
+pub(crate) use drift::column_changes;
 pub use drift::{Change, ChangeKind, changes};
 pub(crate) use explanations::PAGES;
 pub use locked::{LockedSources, locked_sources, may_be_table};
