@@ -7,7 +7,7 @@ use crate::examined::{self, Examined, Sight};
 use crate::exit::Exit;
 use clap::{Args, ValueEnum};
 use karat_diagnostics::render::{self, LintRecord};
-use karat_diagnostics::{Diagnostic, Summary};
+use karat_diagnostics::{Diagnostic, Severity, Summary};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -75,7 +75,8 @@ pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, 
 }
 
 fn print_text(project: &Examined, findings: &[Diagnostic], context: &Context) -> Result<Summary, CliError> {
-    context.printer.data(&render::text(findings, &project.sources.map, &project.spec.secrets.0, context.printer.color()))?;
+    let shown: Vec<Diagnostic> = findings.iter().filter(|finding| !context.printer.is_quiet() || finding.severity > Severity::Note).cloned().collect();
+    context.printer.data(&render::text(&shown, &project.sources.map, &project.spec.secrets.0, context.printer.color()))?;
     Ok(Summary::of(findings))
 }
 
