@@ -8,12 +8,13 @@ mod config;
 mod endpoint;
 mod error;
 mod schema;
+mod sink;
 mod source;
 mod spelling;
 
 pub use config::{PostgresConfig, SslMode};
 
-use karat_plugin_api::{ConnectContext, Connector, ConnectorError, ErrorKind, Sink, Source};
+use karat_plugin_api::{ConnectContext, Connector, ConnectorError, Sink, Source};
 use karat_spec::Capabilities;
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ impl Connector for Postgres {
         Capabilities {
             source_strategies: ["full", "id", "timestamp", "hybrid"].map(str::to_owned).to_vec(),
             source_objects: ["table", "query"].map(str::to_owned).to_vec(),
+            load_modes: ["append", "upsert", "replace"].map(str::to_owned).to_vec(),
+            atomic_position: true,
             settles_late_commits: true,
             ..Capabilities::default()
         }
@@ -45,7 +48,8 @@ impl Connector for Postgres {
         Ok(Arc::new(source::PostgresSource::new(client)))
     }
 
-    fn sink(&self, _config: PostgresConfig, _context: &ConnectContext) -> Result<Arc<dyn Sink>, ConnectorError> {
-        Err(ConnectorError::new(ErrorKind::Unsupported, "plugin `postgres` is a source, not a sink").with_help("write to a `delta` or `files` connection"))
+    fn sink(&self, config: PostgresConfig, context: &ConnectContext) -> Result<Arc<dyn Sink>, ConnectorError> {
+        let client = client::Client::new(&config, &context.root, client::Purpose::Write)?;
+        Ok(Arc::new(sink::PostgresSink::new(client)))
     }
 }

@@ -1,8 +1,11 @@
 //! The suites that every plugin runs: each sentence of a contract is a case.
 //!
-//! A case panics where a promise is broken, as a test does. Read next: `lake.rs` for sinks, `source.rs` for sources.
+//! A case panics where a promise is broken, as a test does. Read next: `lake.rs` and `database_sink.rs` for sinks, `source.rs` for sources.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a case ends where a promise is broken")]
 
+pub mod database_reader;
+pub mod database_sink;
+pub mod database_values;
 pub mod lake;
 pub mod source;
 
@@ -33,6 +36,37 @@ macro_rules! source_conformance {
             #[tokio::test]
             async fn $case() {
                 $crate::conformance::source::$case($under_test).await;
+            }
+        )+
+    };
+}
+
+/// Expands to one `#[tokio::test]` per case of [`database_sink`] and [`database_values`]; takes an expression that makes a
+/// `Result` of a [`database_sink::DatabaseSinkUnderTest`] over an empty database, or the [`Skip`](crate::Skip) that says why there is none:
+///
+/// ```ignore
+/// fn under_test() -> Result<DatabaseSinkUnderTest, Skip> {
+///     let database = PostgresServer::shared()?.database();
+///     let sink = open_sink(&database.url());
+///     Ok(DatabaseSinkUnderTest { sink, reader: Box::new(PostgresReader(database)) })
+/// }
+///
+/// karat_testkit::database_sink_conformance!(under_test());
+/// ```
+#[macro_export]
+macro_rules! database_sink_conformance {
+    ($under_test:expr) => {
+        $crate::database_sink_conformance!(@cases $under_test; database_sink; appended_rows_are_read_back_with_their_position, a_position_without_rows_is_committed, a_replacement_swaps_all_rows, a_reader_sees_only_whole_generations, what_was_staged_but_not_committed_is_invisible_and_cleaned_up, of_two_committers_of_one_batch_exactly_one_wins, a_commit_that_does_not_follow_the_newest_record_is_a_conflict, committing_the_same_attempt_again_changes_nothing, an_upsert_replaces_rows_of_earlier_commits_and_the_greater_value_wins_inside_a_batch, an_idle_upsert_writes_nothing_but_the_position, rows_that_were_delivered_before_are_appended_once, without_a_key_equal_rows_are_counted, a_table_that_this_pipeline_did_not_write_is_seen_as_such, a_target_that_is_gone_or_was_made_anew_is_noticed, loads_of_different_tables_go_on_beside_each_other);
+        $crate::database_sink_conformance!(@cases $under_test; database_values; extremes_of_every_type_arrive_or_are_refused, a_zero_byte_in_a_text_arrives_or_is_refused, a_wide_table_arrives_in_every_mode, columns_may_be_called_anything);
+    };
+    (@cases $under_test:expr; $module:ident; $($case:ident),+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                match $under_test {
+                    Ok(under_test) => $crate::conformance::$module::$case(under_test).await,
+                    Err(skip) => $crate::Skip::report(&skip, concat!(module_path!(), "::", stringify!($case))),
+                }
             }
         )+
     };

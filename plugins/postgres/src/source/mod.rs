@@ -6,7 +6,7 @@ mod describe;
 mod full;
 mod keyset;
 mod numeric;
-mod object;
+pub(crate) mod object;
 mod order;
 mod position;
 mod reader;
