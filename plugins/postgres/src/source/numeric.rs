@@ -59,7 +59,11 @@ pub(crate) fn decimal128(bytes: &[u8], precision: u8, scale: i8) -> Result<i128,
     } else {
         let mut value = 0_u128;
         for digit in found.each() {
-            value = value.checked_mul(10_000).and_then(|value| value.checked_add(u128::from(digit))).ok_or(Refusal::OutOfRange)?;
+            let Some(next) = value.checked_mul(10_000).and_then(|value| value.checked_add(u128::from(digit))) else {
+                // The last digit may reach below the scale, so that 38 digits need more room on the way.
+                return decimal256(bytes, precision, scale).and_then(|value| value.to_i128().ok_or(Refusal::OutOfRange));
+            };
+            value = next;
         }
         shifted(value, shift)?
     };
