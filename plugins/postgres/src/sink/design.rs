@@ -37,8 +37,7 @@ impl Placed {
     /// The binary form that is sent; columns that are cast are sent as text.
     pub(crate) fn form(&self) -> Form {
         match &self.intake {
-            Intake::Direct(form) => form.clone(),
-            Intake::Cast => Form::Text,
+            Intake::Direct(form) | Intake::Cast(form) => form.clone(),
         }
     }
 
@@ -46,7 +45,8 @@ impl Placed {
     pub(crate) fn staged(&self) -> &str {
         match self.intake {
             Intake::Direct(_) => &self.declared,
-            Intake::Cast => "text",
+            Intake::Cast(Form::List(..)) => "text[]",
+            Intake::Cast(_) => "text",
         }
     }
 
@@ -54,7 +54,18 @@ impl Placed {
     pub(crate) fn expression(&self) -> String {
         match self.intake {
             Intake::Direct(_) => format!("s.{}", quote(&self.name)),
-            Intake::Cast => format!("CAST(s.{} AS {})", quote(&self.name), type_of(&self.declared)),
+            Intake::Cast(_) => format!("CAST(s.{} AS {})", quote(&self.name), self.cast_type()),
+        }
+    }
+
+    /// The type that a text is cast to. Strings of bits are not cast to their length, which would cut them in silence; the column then refuses them.
+    pub(crate) fn cast_type(&self) -> &str {
+        let declared = type_of(&self.declared);
+        let is_array = declared.ends_with("[]");
+        match declared {
+            bits if bits.starts_with("bit varying") && !is_array => "pg_catalog.varbit",
+            bits if bits.starts_with("bit(") && !is_array => "pg_catalog.\"bit\"",
+            declared => declared,
         }
     }
 

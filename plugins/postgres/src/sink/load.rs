@@ -138,7 +138,7 @@ impl PostgresLoad {
                 let mut sql = format!("BEGIN; {}", create(&build.table, &build.placed, &build.key));
                 for column in build.placed.iter().filter(|column| column.staged() != column.declared) {
                     // Filled as text, and turned into its own type by the server when all rows are there.
-                    sql.push_str(&format!("; ALTER TABLE {} ALTER COLUMN {} TYPE text", build.table.sql(), quote(&column.name)));
+                    sql.push_str(&format!("; ALTER TABLE {} ALTER COLUMN {} TYPE {}", build.table.sql(), quote(&column.name), column.staged()));
                 }
                 session.execute(&sql).await?;
                 self.destination = Destination::Build;
@@ -274,8 +274,7 @@ async fn complete(session: &mut Session, build: &Build) -> Result<(), Trouble> {
     let table = build.table.sql();
     for column in build.placed.iter().filter(|column| column.staged() != column.declared) {
         let (name, declared) = (quote(&column.name), &column.declared);
-        let type_name = declared.split_once(" COLLATE ").map_or(declared.as_str(), |(type_name, _)| type_name);
-        session.execute(&format!("ALTER TABLE {table} ALTER COLUMN {name} TYPE {declared} USING {name}::{type_name}")).await?;
+        session.execute(&format!("ALTER TABLE {table} ALTER COLUMN {name} TYPE {declared} USING CAST({name} AS {})", column.cast_type())).await?;
     }
     match &build.old {
         Some(old) if old.stays => {}
