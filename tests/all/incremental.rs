@@ -240,3 +240,28 @@ silver:
     let report = project.karat(["run", "--format", "json"]).run().expect(0).json();
     assert_eq!((rows(&report, "bronze.orders", "rows_written"), rows(&report, "silver.amounts", "rows_written")), (0, 0));
 }
+
+#[test]
+fn a_long_history_is_summed_up_and_reads_the_same_without_its_old_versions() {
+    let Some(reader) = Reader::find("a_long_history_is_summed_up_and_reads_the_same_without_its_old_versions") else { return };
+    let project = project("{ strategy: hybrid, cursor: updated_at }", "{ mode: upsert }");
+    run(&project);
+    for minute in 10..32 {
+        project.database("shop.db", &format!("UPDATE orders SET amount = amount + 1, updated_at = '2024-02-01 00:{minute}:00' WHERE id = 1 + {minute} % 3;"));
+        run(&project);
+    }
+    let complete = reader.query(&warehouse(&project), CONTENT);
+
+    let log = warehouse(&project).join("bronze/orders/_delta_log");
+    let last = serde_json::from_slice::<serde_json::Value>(&std::fs::read(log.join("_last_checkpoint")).expect("a checkpoint is named")).expect("it is JSON");
+    assert_eq!(last["version"], 20);
+    for version in 0..20 {
+        std::fs::remove_file(log.join(format!("{version:020}.json"))).expect("the version is there");
+    }
+
+    assert_eq!(reader.query(&warehouse(&project), CONTENT), complete);
+    assert_eq!(run(&project), (0, 0));
+    project.database("shop.db", "INSERT INTO orders VALUES (9, 'new', 1.00, '2024-03-01 00:00:00');");
+    assert_eq!(run(&project).1, 1);
+    assert_eq!(serde_json::to_value(reader.query(&warehouse(&project), "SELECT count(*) FROM bronze.orders")).expect("rows are JSON"), serde_json::json!([[4]]));
+}

@@ -77,7 +77,7 @@ fn once_by(work: &CopyWork) -> Option<Vec<String>> {
         Strategy::Full if matches!(work.object, SourceObject::Files(_)) => None,
         Strategy::Full => Some(all()),
         // A source looks at rows at the watermark again unless its catalogue proves that they are unique.
-        Strategy::Id if work.key_is_unique && cursor_is_key(work) && work.lookback.is_none() && work.null_cursor == NullCursor::Error => None,
+        Strategy::Id if reads_once(work) => None,
         Strategy::Id | Strategy::Timestamp | Strategy::Hybrid | Strategy::Window | Strategy::Diff | Strategy::Log => {
             let (false, Some(cursor)) = (work.key.is_empty(), cursor_column(work)) else { return Some(all()) };
             let mut identity = work.key.clone();
@@ -87,6 +87,11 @@ fn once_by(work: &CopyWork) -> Option<Vec<String>> {
             Some(identity)
         }
     }
+}
+
+/// True when no run reads a row that an earlier one delivered.
+fn reads_once(work: &CopyWork) -> bool {
+    work.key_is_unique && cursor_is_key(work) && work.lookback.is_none() && work.null_cursor == NullCursor::Error && !work.settles_late_commits
 }
 
 fn cursor_is_key(work: &CopyWork) -> bool {

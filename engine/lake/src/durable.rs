@@ -59,6 +59,19 @@ pub fn create_if_absent(path: &Path, content: &[u8]) -> Result<bool, ConnectorEr
     Ok(true)
 }
 
+/// Writes `content` under `path`, whatever was there. Readers see all of the old content or all of the new.
+///
+/// # Errors
+/// When the file cannot be written; what was there stays.
+pub fn replace_file(path: &Path, content: &[u8]) -> Result<(), ConnectorError> {
+    let private = private_name(path);
+    if let Err(error) = write_synced(&private, content).and_then(|()| fs::rename(&private, path)) {
+        remove_private(&private);
+        return Err(ConnectorError::io("write", path, error));
+    }
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
 fn private_name(path: &Path) -> PathBuf {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     path.with_file_name(format!(".{name}.{}.tmp", uuid::Uuid::now_v7().simple()))

@@ -25,7 +25,7 @@ mod value_text;
 mod writer;
 
 pub use chain::{ChainStep, chain_step};
-pub use durable::{create_if_absent, sync_folder};
+pub use durable::{create_if_absent, replace_file, sync_folder};
 pub use log::{ColumnStats, CommitLog, CommitOutcome, DataFile, TableChange, TableSnapshot};
 pub use memory_table::{Scannable, memory_table};
 pub use sink::LakeSink;

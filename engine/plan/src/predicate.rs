@@ -20,10 +20,16 @@ pub(crate) fn of_rows(facts: &ReadFacts<'_>) -> String {
     };
     let cursor = cursor_text(cursor);
     let columns: Vec<&str> = std::iter::once(cursor).chain(facts.tie.iter().map(String::as_str)).collect();
-    let Some(Position::Cursor { values, .. }) = facts.after else {
+    let values = match facts.after {
+        // Transactions in progress may still add rows above the low watermark.
+        Some(Position::Cursor { unsettled: Some(unsettled), .. }) => unsettled.low.as_slice(),
+        Some(Position::Cursor { values, .. }) => values,
+        _ => &[],
+    };
+    if values.is_empty() {
         let key = if facts.strategy == Strategy::Hybrid && facts.tie.is_empty() { ", then the key" } else { "" };
         return format!("all rows, ordered by {}{key}", columns.join(", "));
-    };
+    }
     let bound = bound(cursor, &columns, values, facts);
     match facts.null_cursor {
         NullCursor::AlwaysReread => format!("{bound} OR {cursor} IS NULL"),

@@ -5,6 +5,7 @@
 
 mod action;
 mod checkpoint;
+mod checkpoint_write;
 mod log;
 mod replay;
 mod schema;

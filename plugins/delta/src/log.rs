@@ -2,7 +2,7 @@
 
 use crate::action::{Action, Add, Format, KaratInfo, MetaData, Protocol, Remove, Stats, Txn};
 use crate::replay::{self, HASH_TAG, TableState, version_path};
-use crate::{schema, url_path};
+use crate::{checkpoint_write, schema, url_path};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use karat_lake::{ChainStep, CommitLog, CommitOutcome, DataFile, TableChange, TableSnapshot, chain_step, create_if_absent, sync_folder};
@@ -48,8 +48,21 @@ impl DeltaLog {
             let next = state.as_ref().map_or(0, |state| state.version + 1);
             let content = content(state.as_deref(), change)?;
             if create_if_absent(&version_path(folder, next), content.as_bytes())? {
+                self.sum_up(folder, next);
                 return Ok(CommitOutcome::Applied { version: next.to_string() });
             }
+        }
+    }
+
+    /// Writes a checkpoint where one is due. The version stands without it, so a failure is only told.
+    fn sum_up(&self, folder: &Path, version: u64) {
+        let written = match self.load_newest(folder) {
+            Ok(Some(state)) if state.version == version && checkpoint_write::is_due(&state) => checkpoint_write::write(folder, &state, now_ms()),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::warn!(table = %folder.display(), version, error = %error.chain(), "no checkpoint was written; the table is complete without it");
         }
     }
 }
@@ -61,7 +74,7 @@ fn check(folder: &Path, state: &TableState, change: &TableChange, has_record: bo
             .with_help("set `load.mode: append`, or unset the table property `delta.appendOnly`"));
     }
     let app_id = Txn::app_id(&change.record);
-    if let Some(version) = state.txns.get(&app_id)
+    if let Some(Txn { version, .. }) = state.txns.get(&app_id)
         && !has_record
     {
         return Err(ConnectorError::new(
@@ -104,7 +117,7 @@ fn content(state: Option<&TableState>, change: &TableChange) -> Result<String, C
     actions.push(Action { txn: Some(Txn { app_id: Txn::app_id(&change.record), version, last_updated: Some(now) }), ..Action::default() });
     actions.extend(change.remove.iter().map(|file| Action { remove: Some(remove(file, now)), ..Action::default() }));
     for file in &change.add {
-        actions.push(Action { add: Some(add(file, change)?), ..Action::default() });
+        actions.push(Action { add: Some(add_action(file, &change.schema)?), ..Action::default() });
     }
     let mut text = String::new();
     for action in &actions {
@@ -142,10 +155,11 @@ fn commit_info(change: &TableChange, now: i64) -> Result<Action, ConnectorError>
     Ok(Action { commit_info: Some(info), ..Action::default() })
 }
 
-fn add(file: &DataFile, change: &TableChange) -> Result<Add, ConnectorError> {
+/// How the log names a file of a table with these columns.
+pub(crate) fn add_action(file: &DataFile, schema: &SchemaRef) -> Result<Add, ConnectorError> {
     let mut stats = Stats { num_records: Some(file.rows), ..Stats::default() };
     for (name, column) in &file.stats {
-        let is_nested = change.schema.field_with_name(name).is_ok_and(|field| field.data_type().is_nested());
+        let is_nested = schema.field_with_name(name).is_ok_and(|field| field.data_type().is_nested());
         if is_nested {
             continue;
         }

@@ -1,6 +1,6 @@
 //! Versions to a table: reads the newest checkpoint and replays what came after it.
 
-use crate::action::{Action, Add, KaratInfo, MetaData, Protocol, Stats, Txn};
+use crate::action::{Action, Add, KaratInfo, MetaData, Protocol, Remove, Stats, Txn};
 use crate::{checkpoint, schema, url_path};
 use arrow::datatypes::SchemaRef;
 use karat_lake::{ColumnStats, DataFile, TableSnapshot};
@@ -29,7 +29,11 @@ pub(crate) struct TableState {
     pub(crate) meta_data: MetaData,
     pub(crate) schema: SchemaRef,
     pub(crate) files: BTreeMap<String, Arc<DataFile>>,
-    pub(crate) txns: BTreeMap<String, i64>,
+    /// Files that are part of the table no more, by path.
+    pub(crate) removed: BTreeMap<String, Remove>,
+    /// True when another writer tagged a file: a checkpoint of ours would lose the tag.
+    pub(crate) has_foreign_tags: bool,
+    pub(crate) txns: BTreeMap<String, Txn>,
     pub(crate) records: BTreeMap<StreamId, CommitRecord>,
     tip: Tip,
 }
@@ -139,6 +143,8 @@ fn replay_newer(folder: &Path, known: &TableState) -> Result<TableState, Connect
         protocol: Some(known.protocol.clone()),
         meta_data: Some(known.meta_data.clone()),
         files: known.files.clone(),
+        removed: known.removed.clone(),
+        has_foreign_tags: known.has_foreign_tags,
         txns: known.txns.clone(),
         records: known.records.clone(),
     };
@@ -159,7 +165,9 @@ struct Replay {
     protocol: Option<Protocol>,
     meta_data: Option<MetaData>,
     files: BTreeMap<String, Arc<DataFile>>,
-    txns: BTreeMap<String, i64>,
+    removed: BTreeMap<String, Remove>,
+    has_foreign_tags: bool,
+    txns: BTreeMap<String, Txn>,
     records: BTreeMap<StreamId, CommitRecord>,
 }
 
@@ -184,17 +192,21 @@ impl Replay {
             self.meta_data = Some(meta_data);
         }
         if let Some(remove) = action.remove {
-            self.files.remove(&decoded(&remove.path, folder)?);
+            let path = decoded(&remove.path, folder)?;
+            self.files.remove(&path);
+            self.removed.insert(path, remove);
         }
         if let Some(add) = action.add {
             if add.deletion_vector.as_ref().is_some_and(|vector| !vector.is_null()) {
                 return Err(unsupported(folder, "deletionVectors"));
             }
+            self.has_foreign_tags |= add.tags.iter().flatten().any(|(tag, _)| tag != HASH_TAG);
             let file = data_file(add, folder)?;
+            self.removed.remove(&file.path);
             self.files.insert(file.path.clone(), Arc::new(file));
         }
-        if let Some(Txn { app_id, version, .. }) = action.txn {
-            self.txns.insert(app_id, version);
+        if let Some(txn) = action.txn {
+            self.txns.insert(txn.app_id.clone(), txn);
         }
         if let Some(record) = action.commit_info.and_then(record_of) {
             self.records.insert(record.stream.clone(), record);
@@ -204,7 +216,7 @@ impl Replay {
 
     /// A checkpoint keeps how far each stream is, but not at which position: that stands in the version that said so.
     fn find_records(&mut self, folder: &Path, listing: &checkpoint::Listing, before: u64) -> Result<(), ConnectorError> {
-        let is_missing = |records: &BTreeMap<StreamId, CommitRecord>, txns: &BTreeMap<String, i64>| {
+        let is_missing = |records: &BTreeMap<StreamId, CommitRecord>, txns: &BTreeMap<String, Txn>| {
             txns.keys().any(|app_id| app_id.starts_with("karat:") && !records.values().any(|record| same_stream(app_id, record)))
         };
         let mut at = before;
@@ -236,7 +248,18 @@ impl Replay {
         let schema = schema::from_delta(&meta_data.schema_string)
             .map_err(|what| ConnectorError::new(ErrorKind::Unsupported, format!("Delta table `{}` has {what}, which this build does not read", folder.display())))?;
         let tip = tip(folder, version)?.ok_or_else(|| corrupt(folder, &format!("version {version} is missing")))?;
-        Ok(TableState { version, protocol, meta_data, schema, files: self.files, txns: self.txns, records: self.records, tip })
+        Ok(TableState {
+            version,
+            protocol,
+            meta_data,
+            schema,
+            files: self.files,
+            removed: self.removed,
+            has_foreign_tags: self.has_foreign_tags,
+            txns: self.txns,
+            records: self.records,
+            tip,
+        })
     }
 }
 
