@@ -228,7 +228,7 @@ impl PostgresLoad {
                     WriteMode::Upsert { key, unique_in_read, order_by } => Rule::Upsert { key: key.clone(), unique_in_read: *unique_in_read, order_by: order_by.clone() },
                     WriteMode::Append { .. } | WriteMode::Replace => Rule::Insert,
                 };
-                self.way = Way::Merge(Merging { oid: done.oid, placed, key: Vec::new(), rule, indexed: Vec::new(), is_partitioned: false });
+                self.way = Way::Merge(Merging { oid: done.oid, placed, key: Vec::new(), rule, indexed: Vec::new() });
                 self.destination = Destination::Nowhere;
                 self.outbox = None;
             }

@@ -38,7 +38,6 @@ pub(crate) struct Merging {
     pub(crate) rule: Rule,
     /// Leading columns of its ordered indexes.
     pub(crate) indexed: Vec<String>,
-    pub(crate) is_partitioned: bool,
 }
 
 impl Merging {
@@ -83,7 +82,7 @@ async fn first(session: &mut Session, name: &TableName, request: &LoadRequest) -
     }
     if let WriteMode::Upsert { key, unique_in_read: false, order_by } = &request.mode {
         let rule = Rule::Upsert { key: key.clone(), unique_in_read: false, order_by: order_by.clone() };
-        return Ok(Way::Merge(Merging { oid: None, placed, key: key.clone(), rule, indexed: Vec::new(), is_partitioned: false }));
+        return Ok(Way::Merge(Merging { oid: None, placed, key: key.clone(), rule, indexed: Vec::new() }));
     }
     let lookup = match &request.mode {
         WriteMode::Append { once_by: Some(columns) } if columns.len() < request.schema.fields().len() && *columns != key => columns.clone(),
@@ -133,7 +132,7 @@ async fn into_existing(session: &mut Session, name: &TableName, relation: &Relat
         }
     };
     let indexed = found.iter().filter(|index| index.is_btree && !index.has_expressions).filter_map(|index| index.columns.first().cloned()).collect();
-    Ok(Merging { oid: Some(relation.oid), placed, key, rule, indexed, is_partitioned: relation.kind == "p" })
+    Ok(Merging { oid: Some(relation.oid), placed, key, rule, indexed })
 }
 
 /// What a target holds, as far as a plan must know.
