@@ -15,6 +15,7 @@ mod flights;
 mod generated;
 mod incremental;
 mod karat;
+mod lock;
 mod market;
 mod project;
 mod reader;

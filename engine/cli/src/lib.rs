@@ -10,6 +10,8 @@ mod error;
 mod examined;
 mod exit;
 mod generate;
+mod lock_report;
+mod locking;
 mod logging;
 mod machine;
 mod online;

@@ -39,6 +39,11 @@ impl Printer {
         self.color_for(std::io::stdout().is_terminal())
     }
 
+    /// True when only what asks for something to be done is to be printed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.is_quiet
+    }
+
     /// True when progress bars can be drawn.
     pub(crate) fn has_live_terminal(&self) -> bool {
         !self.is_quiet && std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")

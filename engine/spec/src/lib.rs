@@ -10,6 +10,7 @@ mod codes;
 mod connection;
 mod for_each;
 mod left_out;
+mod lock;
 mod merge;
 pub mod model;
 mod names;
@@ -30,6 +31,7 @@ mod yaml;
 
 pub use catalog::{Capabilities, Catalog, PluginManifest};
 pub use left_out::LeftOut;
+pub use lock::{LOCK_FILE, Lock, lock_schema, lock_text, read_lock, yaml_text};
 pub use model::{ProjectSpec, TableSpec};
 pub use pages::explanations;
 pub use parse::parse;

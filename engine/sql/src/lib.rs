@@ -32,4 +32,4 @@ mod semantics;
 
 pub use checks::{CheckOutcome, CheckRequest, CheckToRun};
 pub use engine::{SqlEngine, SqlInput, SqlOptions, Transform, TransformRequest};
-pub use offline::{check_project, explanations};
+pub use offline::{ColumnReach, Reached, check_project, column_reach, explanations};

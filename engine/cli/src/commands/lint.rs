@@ -3,12 +3,11 @@
 use crate::arguments::Scope;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::examined::{self, Examined};
+use crate::examined::{self, Examined, Sight};
 use crate::exit::Exit;
 use clap::{Args, ValueEnum};
 use karat_diagnostics::render::{self, LintRecord};
-use karat_diagnostics::{Diagnostic, Summary};
-use karat_spec::Environment;
+use karat_diagnostics::{Diagnostic, Severity, Summary};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -54,7 +53,7 @@ pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, 
         return Err(CliError::absent("`karat lint --fix`"));
     }
     let mut record = LintRecord { findings: Vec::new(), summary: Summary::default() };
-    for project in examined::all(&arguments.scope, &Environment::Unresolved, context)? {
+    for project in examined::all(&arguments.scope, Sight::Offline, context)? {
         // A project that the selectors do not match has nothing to say; that none matches was refused before.
         let tables = project.selected(&arguments.scope).unwrap_or_default();
         let findings = project.findings_about(&tables, &arguments.scope);
@@ -76,7 +75,8 @@ pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, 
 }
 
 fn print_text(project: &Examined, findings: &[Diagnostic], context: &Context) -> Result<Summary, CliError> {
-    context.printer.data(&render::text(findings, &project.sources.map, &project.spec.secrets.0, context.printer.color()))?;
+    let shown: Vec<Diagnostic> = findings.iter().filter(|finding| !context.printer.is_quiet() || finding.severity > Severity::Note).cloned().collect();
+    context.printer.data(&render::text(&shown, &project.sources.map, &project.spec.secrets.0, context.printer.color()))?;
     Ok(Summary::of(findings))
 }
 

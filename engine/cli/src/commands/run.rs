@@ -4,7 +4,7 @@ use crate::arguments::{Scope, TextOrJson};
 use crate::connections::{LOCAL_FOLDER, ProjectConnections, make_private};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::examined::{self, Examined};
+use crate::examined::{self, Examined, Sight};
 use crate::exit::Exit;
 use crate::signals::Signals;
 use crate::{machine, online, progress, state_place, summary};
@@ -48,11 +48,10 @@ pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, 
     if arguments.from.is_some() || arguments.to.is_some() {
         return Err(CliError::absent("a backfill with `--from` and `--to`"));
     }
-    let environment = Context::environment();
     let projects = if arguments.format == TextOrJson::Json || arguments.report.is_some() {
-        vec![examined::single(&arguments.scope, &environment, context, "a report as JSON is about one project")?]
+        vec![examined::single(&arguments.scope, Sight::Online, context, "a report as JSON is about one project")?]
     } else {
-        examined::all(&arguments.scope, &environment, context)?
+        examined::all(&arguments.scope, Sight::Online, context)?
     };
     let mut exit = Exit::Done;
     for project in &projects {

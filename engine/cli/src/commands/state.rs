@@ -4,7 +4,7 @@ use crate::arguments::{AbsentArguments, Scope, TextOrJson};
 use crate::connections::{LOCAL_FOLDER, ProjectConnections, make_private};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::examined::{self, Examined};
+use crate::examined::{self, Examined, Sight};
 use crate::exit::Exit;
 use crate::{machine, online, state_place, table_text};
 use clap::{Args, Subcommand};
@@ -63,7 +63,7 @@ pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, 
 }
 
 fn show(arguments: &ShowArguments, context: &Context) -> Result<Exit, CliError> {
-    let project = examined::single(&arguments.scope, &examined::state_environment(&arguments.scope, context)?, context, "state belongs to one project")?;
+    let project = examined::single(&arguments.scope, examined::state_sight(&arguments.scope, context)?, context, "state belongs to one project")?;
     let mut snapshot = context.runtime()?.block_on(online::snapshot(&project.spec))?;
     let chosen: Vec<String> = names(&project, &arguments.scope).iter().map(ToString::to_string).collect();
     // Without a selection also what is remembered of tables that no file defines any more.
@@ -88,7 +88,7 @@ fn text(snapshot: &StateSnapshot) -> String {
 }
 
 fn rebuild(arguments: &ShowArguments, context: &Context) -> Result<Exit, CliError> {
-    let project = examined::single(&arguments.scope, &Context::environment(), context, "state belongs to one project")?;
+    let project = examined::single(&arguments.scope, Sight::Online, context, "state belongs to one project")?;
     let tables = names(&project, &arguments.scope);
     let connections = ProjectConnections::new(&project.spec);
     make_private(&project.spec.root.join(LOCAL_FOLDER))?;

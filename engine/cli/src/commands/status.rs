@@ -40,10 +40,10 @@ struct TableStatus {
 }
 
 pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, CliError> {
-    let environment = examined::state_environment(&arguments.scope, context)?;
+    let sight = examined::state_sight(&arguments.scope, context)?;
     let projects = match arguments.format {
-        TextOrJson::Text => examined::all(&arguments.scope, &environment, context)?,
-        TextOrJson::Json => vec![examined::single(&arguments.scope, &environment, context, "this format shows one project")?],
+        TextOrJson::Text => examined::all(&arguments.scope, sight, context)?,
+        TextOrJson::Json => vec![examined::single(&arguments.scope, sight, context, "this format shows one project")?],
     };
     for project in &projects {
         let snapshot = context.runtime()?.block_on(online::snapshot(&project.spec))?;

@@ -13,7 +13,7 @@ use super::pace::Pace;
 use super::plan::{Build, Merging, Way, create, list, look, plan};
 use super::relation::Trouble;
 use super::replace;
-use super::transaction::{Frame, TRIES, may_be_tried_again, pause, undo};
+use super::transaction::{Frame, TRIES, is_deadlock, may_be_tried_again, pause, undo};
 use super::{commits, merge::Rule};
 use crate::client::{Client, Session};
 use crate::spelling::{qualified, quote};
@@ -182,14 +182,17 @@ impl PostgresLoad {
         let frame = if self.destination == Destination::Build { Frame::InBuild } else { Frame::Own };
         let action = format!("commit to {}", self.name.label());
         let mut failures = 0;
+        let mut guard = Guard::Rows;
         loop {
-            // After the second deadlock the table is locked first: others that write it in another order would do the same again and again.
-            let guard = if failures > 1 { Guard::LockedTable } else { Guard::Rows };
             let trouble = match finish(self, session, request, frame, guard).await {
                 Ok(done) => return Ok(done),
                 Err(trouble) => trouble,
             };
             failures += 1;
+            if is_deadlock(&trouble) {
+                // Somebody writes these rows in another order, and would do so again.
+                guard = Guard::LockedTable;
+            }
             if failures >= TRIES || !may_be_tried_again(&trouble) {
                 return Err(trouble.named(&action));
             }

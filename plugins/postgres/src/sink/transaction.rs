@@ -80,6 +80,11 @@ pub(crate) fn may_be_tried_again(trouble: &Trouble) -> bool {
     }
 }
 
+/// True when two transactions waited for each other, and this one was given up.
+pub(crate) fn is_deadlock(trouble: &Trouble) -> bool {
+    matches!(trouble, Trouble::Server(error) if state(error) == Some("40P01"))
+}
+
 /// The pause after `failures` failures, with full jitter: writers that failed together do not come back together.
 pub(crate) async fn pause(failures: u32) {
     let bound = BASE.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(CAP);
