@@ -146,12 +146,16 @@ pub(crate) struct Link<'a> {
     pub(crate) readers: &'a Readers,
     /// "table `t`", once it is known.
     pub(crate) label: String,
+    /// Everything was read: nothing runs there any more.
+    pub(crate) is_done: bool,
 }
 
 impl Drop for Link<'_> {
     fn drop(&mut self) {
         self.readers.remove(self.session.thread);
-        if self.brake.is_pulled() {
+        if self.is_done {
+            self.session.quit();
+        } else if self.brake.is_pulled() {
             // A broken connection is noticed when the server next writes to it, which a statement that sorts does much later.
             if let Ok(mut session) = Session::open(self.server, &Brake::default()) {
                 // A statement that has ended meanwhile is what is wanted.
@@ -174,7 +178,7 @@ impl<'a> Link<'a> {
     pub(crate) fn open(server: &'a Server, brake: &'a Brake, readers: &'a Readers) -> Result<Self, ConnectorError> {
         let session = Session::open(server, brake).map_err(|fault| wrap("connect", server, fault))?;
         readers.add(session.thread);
-        Ok(Self { session, server, brake, readers, label: "the source".into() })
+        Ok(Self { session, server, brake, readers, label: "the source".into(), is_done: false })
     }
 
     /// An error while reading this object.
@@ -218,6 +222,7 @@ fn run(read: &MysqlRead, out: &mut Out, brake: &Brake) -> Result<(), Halt> {
         ReadStrategy::Keyset { .. } => keyset::read(&mut link, &described, &read.request, out)?,
         ReadStrategy::NewFiles { .. } => return Err(Halt::Failed(ConnectorError::new(ErrorKind::Unsupported, "a database has no files to remember"))),
     }
+    link.is_done = true;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use super::login::{Refusal, log_in, refusal};
 use super::packet::{Brake, Packets};
 use super::parameter::Parameter;
 use super::parse::Parse;
-use crate::client::{Family, ISOLATION, NAMES, login, pins};
+use crate::client::{Family, login, pins};
 use crate::config::Server;
 use crate::error::Fault;
 
@@ -45,10 +45,7 @@ impl Session {
             }
         };
         let mut session = Self { packets: logged_in.packets, has_ok_ends: logged_in.has_ok_ends, family: logged_in.family, thread: logged_in.thread };
-        let pins = pins(session.family);
-        for statement in [NAMES, &pins, ISOLATION] {
-            session.run(statement)?;
-        }
+        session.run(&pins(session.family))?;
         Ok(session)
     }
 
@@ -105,8 +102,8 @@ impl Session {
         Ok(Rows { session: self, statement, columns, has_ended: false })
     }
 
-    /// Ends the session in order.
-    pub(crate) fn quit(mut self) {
+    /// Ends the session in order, so that the server does not count it as an aborted one.
+    pub(crate) fn quit(&mut self) {
         // The connection is closed right after, whether the server heard this or not.
         let _unheard = self.command(QUIT, &[]);
     }
