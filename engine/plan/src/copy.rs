@@ -119,7 +119,9 @@ fn work(table: &TableSpec, bronze: &BronzeTable, known: Known<'_>, filled: &mut 
     let is_cursor = |column: &String| matches!(&cursor, Some(CursorExpr::Column(cursor)) if cursor == column);
     let tie = if strategy == Strategy::Hybrid { key.iter().filter(|column| !is_cursor(column)).cloned().collect() } else { Vec::new() };
     let native = schema.zip(known_source).map(|(schema, source)| native_types(bronze, schema, &source.name));
-    let table_layout = ends::table_layout(table, &key, native);
+    // Versions of a row are appended beside each other, so that its key alone identifies no row of the target.
+    let adds_versions = mode == LoadMode::Append && !key.iter().any(is_cursor);
+    let table_layout = ends::table_layout(table, if adds_versions { &[] } else { &key }, native);
     CopyWork {
         table: table.name.clone(),
         pipeline: table.pipeline,
