@@ -4,7 +4,7 @@ use crate::karat::{Karat, Outcome};
 use crate::market::{TABLES, rows};
 use crate::project::Project;
 use crate::reader::Reader;
-use crate::skip::skipped;
+use karat_testkit::skipped;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;

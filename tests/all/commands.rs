@@ -266,6 +266,40 @@ fn a_value_from_the_environment_is_never_shown() {
 }
 
 #[test]
+fn lint_shows_notes_also_where_there_is_nothing_graver() {
+    let project = shop();
+    project.write("karat.yaml", "version: 1\nlint: { levels: { C003: note } }\n");
+
+    let outcome = project.karat(["lint"]).run().expect(0);
+
+    assert!(outcome.stdout.contains("note[C003]"), "{}", outcome.stdout);
+}
+
+#[test]
+fn a_report_as_json_is_about_one_project() {
+    let folder = Project::empty();
+    for name in ["one", "two"] {
+        folder.write(&format!("{name}/pipeline.yaml"), SHOP);
+    }
+
+    let outcome = folder.karat(["run", "--format", "json"]).run().expect(2);
+
+    assert_eq!(outcome.stdout, "");
+    outcome.says(&["a report as JSON is about one project, and these paths belong to 2 projects", "name one of them"]);
+}
+
+#[test]
+fn a_level_can_be_set_for_what_only_the_plan_finds() {
+    let project = shop();
+    project.write("karat.yaml", "version: 1\nlint: { levels: { D101: warn, L101: note, D110: warn } }\n");
+
+    let outcome = project.karat(["lint"]).run().expect(1);
+
+    assert!(outcome.stdout.contains("`D110` is no lint rule") && outcome.stdout.contains("did you mean `D"), "{}", outcome.stdout);
+    assert!(!outcome.stdout.contains("D101` is no") && !outcome.stdout.contains("L101` is no"), "{}", outcome.stdout);
+}
+
+#[test]
 fn quiet_commands_say_nothing_when_all_is_well() {
     let project = shop();
 

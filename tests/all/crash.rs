@@ -101,6 +101,26 @@ fn a_termination_ends_within_ten_seconds_and_the_next_run_goes_on() {
     interrupted(Signal::TERM, 143);
 }
 
+#[test]
+fn a_second_interrupt_ends_a_run_at_once_even_when_it_is_stuck() {
+    let project = Project::market(ROWS);
+    let (mut run, reader) = project.karat(["run"]).start_unheard();
+    wait_for(|| project.path().join(".karat/state.db").exists());
+    std::thread::sleep(Duration::from_millis(500));
+
+    run.signal(Signal::INT);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(run.is_running(), "the run did not wait for its first line to be read");
+    run.signal(Signal::INT);
+    let asked = Instant::now();
+    let outcome = run.outcome_within(Duration::from_secs(10));
+
+    assert_eq!(outcome.code, Some(130));
+    assert!(asked.elapsed() < Duration::from_secs(1), "it took {:?}", asked.elapsed());
+    drop(reader);
+    project.karat(["run", "--quiet"]).run().expect(0);
+}
+
 fn interrupted(signal: Signal, code: i32) {
     let Some(reader) = Reader::find(&format!("interrupted with {code}")) else { return };
     let whole = Project::market(ROWS);

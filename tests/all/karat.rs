@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -85,6 +86,17 @@ impl Karat {
             command.current_dir(folder);
         }
         Self(command).run()
+    }
+
+    /// Starts it with a stderr that is full and that nobody reads: whoever says something waits for ever. The reader must be kept.
+    pub(crate) fn start_unheard(mut self) -> (Running, std::io::PipeReader) {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe can be made");
+        let flags = rustix::fs::fcntl_getfl(&writer).expect("a pipe has flags");
+        rustix::fs::fcntl_setfl(&writer, flags | rustix::fs::OFlags::NONBLOCK).expect("flags can be set");
+        while writer.write(&[b'.'; 512]).is_ok() {}
+        rustix::fs::fcntl_setfl(&writer, flags).expect("flags can be set");
+        let child = self.0.stdout(Stdio::null()).stderr(writer).spawn();
+        (Running(child.unwrap_or_else(|error| panic!("cannot start {:?}: {error}", self.0))), reader)
     }
 
     /// Starts it and lets it run.

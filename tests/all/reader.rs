@@ -1,7 +1,7 @@
 //! The independent reader: delta-rs and DuckDB in Python, who know nothing of Karat.
 
 use crate::karat::repository;
-use crate::skip::skipped;
+use karat_testkit::skipped;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

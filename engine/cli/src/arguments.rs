@@ -1,6 +1,6 @@
 //! The command line as clap reads it. Doc comments here are the help and the reference.
 
-use crate::commands::{explain, graph, init, lint, plan, query, run, schema, state, status};
+use crate::commands::{explain, graph, init, lint, lock, plan, query, run, schema, state, status};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use karat_spec::model::ByteSize;
 use std::path::PathBuf;
@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Lint(lint::Arguments),
     /// Prints the page of one rule or error.
     Explain(explain::Arguments),
+    /// Asks the sources for their columns, and writes them into karat.lock, which lint and plan use offline.
+    Lock(lock::Arguments),
     /// Shows what a run would do, without doing it.
     Plan(plan::Arguments),
     /// Runs pipelines.
@@ -63,9 +65,6 @@ pub(crate) enum Command {
     State(state::Arguments),
     /// Prints a JSON Schema.
     Schema(schema::Arguments),
-    /// Captures source schemas.
-    #[command(hide = true)]
-    Lock(AbsentArguments),
     /// Compares source and target.
     #[command(hide = true)]
     Verify(AbsentArguments),

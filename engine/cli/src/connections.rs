@@ -8,7 +8,7 @@ use karat_spec::model::{ConnectionSpec, TableName};
 use karat_spec::{ProjectSpec, TableSpec};
 use std::collections::HashMap;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Folder of local state, the default warehouse and scratch files, below the project root.
@@ -114,14 +114,6 @@ fn plugin(definition: &ConnectionSpec) -> Result<&'static dyn Plugin, ConnectorE
 
 fn lake_plugin(name: &str) -> Option<&'static dyn LakePlugin> {
     karat_bundle::LAKES.iter().copied().find(|lake| lake.name() == name)
-}
-
-/// The file that state is kept in.
-pub(crate) fn state_path(spec: &ProjectSpec) -> Result<PathBuf, CliError> {
-    match &spec.state {
-        karat_spec::model::StateSettings::Sqlite { path } => Ok(spec.root.join(path.as_deref().unwrap_or(".karat/state.db"))),
-        karat_spec::model::StateSettings::Postgres { .. } => Err(CliError::absent("state in PostgreSQL")),
-    }
 }
 
 /// Makes the folder of local files, readable by its owner only.

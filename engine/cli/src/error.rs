@@ -80,7 +80,7 @@ impl From<StateError> for CliError {
             StateError::Held { .. } | StateError::Fenced { .. } => ErrorKind::Conflict,
             StateError::Corrupt { .. } => ErrorKind::Corrupt,
             StateError::NewerFormat { .. } => ErrorKind::Refused,
-            StateError::NetworkFileSystem { .. } => ErrorKind::BadConfiguration,
+            StateError::NetworkFileSystem { .. } | StateError::BadAddress { .. } => ErrorKind::BadConfiguration,
             StateError::Io { source, .. } => ErrorKind::of_io(source),
             StateError::Database { .. } => ErrorKind::Unreachable,
         };

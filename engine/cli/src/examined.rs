@@ -5,30 +5,51 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::project::{self, Project};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
+use indexmap::IndexMap;
 use karat_diagnostics::{Diagnostic, FileId, Severity, Span, Summary};
 use karat_graph::{CheckedGraph, TableGraph, TableIndex};
-use karat_plan::{RunPlan, StageWork};
-use karat_spec::model::TableName;
-use karat_spec::{Environment, ProjectSpec, SourceSet, TableSpec};
+use karat_plan::{RunPlan, Schemas, StageWork};
+use karat_plugin_api::ErrorKind;
+use karat_spec::model::{StateSettings, TableName};
+use karat_spec::{Catalog, Environment, ProjectSpec, SourceSet, TableSpec};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// A project with everything that can be said of it without a database.
 pub(crate) struct Examined {
     pub(crate) sources: SourceSet,
     pub(crate) spec: ProjectSpec,
     pub(crate) graph: TableGraph,
+    /// What `karat.lock` says of sources; nothing where they are asked themselves.
+    pub(crate) locked: Schemas,
     /// Of all files, in no particular order.
     findings: Vec<Diagnostic>,
     /// The pipeline files that the user chose.
     chosen: BTreeSet<FileId>,
 }
 
+/// What a command may look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// Files of the project only: variables of the environment need not be set, and sources are what `karat.lock` says.
+    Offline,
+    /// The environment, and whatever it leads to: sources speak for themselves.
+    Online,
+}
+
+impl Sight {
+    fn environment(self) -> Environment {
+        match self {
+            Self::Offline => Environment::Unresolved,
+            Self::Online => Context::environment(),
+        }
+    }
+}
+
 /// Every project that the paths belong to, examined. Values from the environment are hidden from then on.
-pub(crate) fn all(scope: &Scope, environment: &Environment, context: &Context) -> Result<Vec<Examined>, CliError> {
+pub(crate) fn all(scope: &Scope, sight: Sight, context: &Context) -> Result<Vec<Examined>, CliError> {
     let projects = project::discover(&scope.paths, &context.folder)?;
-    let examined: Vec<Examined> = projects.iter().map(|project| one(project, environment, context)).collect::<Result<_, _>>()?;
+    let examined: Vec<Examined> = projects.iter().map(|project| one(project, sight, context)).collect::<Result<_, _>>()?;
     // A selector has to match somewhere, not in every project.
     let mut failure = None;
     for project in &examined {
@@ -45,27 +66,62 @@ pub(crate) fn all(scope: &Scope, environment: &Environment, context: &Context) -
     }
 }
 
+/// What is needed to open the state: files of the project, unless it is kept in a database.
+pub(crate) fn state_sight(scope: &Scope, context: &Context) -> Result<Sight, CliError> {
+    let is_shared = |sight: Sight| -> Result<bool, CliError> { Ok(all(scope, sight, context)?.iter().any(|project| matches!(project.spec.state, StateSettings::Postgres { .. }))) };
+    if !is_shared(Sight::Offline)? {
+        return Ok(Sight::Offline);
+    }
+    if is_shared(Sight::Online)? {
+        return Ok(Sight::Online);
+    }
+    Err(CliError::failed(ErrorKind::BadConfiguration, "the address of the state database needs a variable of the environment that is not set")
+        .with_help("set the variables that `state.url` names"))
+}
+
 /// The only project that the paths belong to.
-pub(crate) fn single(scope: &Scope, environment: &Environment, context: &Context, what: &str) -> Result<Examined, CliError> {
-    let mut all = all(scope, environment, context)?;
+pub(crate) fn single(scope: &Scope, sight: Sight, context: &Context, what: &str) -> Result<Examined, CliError> {
+    let mut all = all(scope, sight, context)?;
     match (all.pop(), all.len()) {
         (Some(only), 0) => Ok(only),
         (_, others) => Err(CliError::usage(format!("{what}, and these paths belong to {} projects", others + 1)).with_help("name one of them")),
     }
 }
 
-fn one(project: &Project, environment: &Environment, context: &Context) -> Result<Examined, CliError> {
-    let (sources, mut findings) = project::load(project, &context.folder)?;
-    let (spec, more) = karat_spec::parse(&sources, environment, &context.catalog);
+fn one(project: &Project, sight: Sight, context: &Context) -> Result<Examined, CliError> {
+    let (mut sources, mut findings) = project::load(project, &context.folder)?;
+    let (spec, more) = karat_spec::parse(&sources, &sight.environment(), &context.catalog);
     context.printer.hide(&spec.secrets.0);
     findings.extend(more);
     let (graph, more) = karat_graph::build(&spec);
     findings.extend(more);
-    findings.extend(karat_lint::run(&spec, &graph, &context.catalog));
-    findings.extend(karat_sql::check_project(&spec, &graph, &BTreeMap::new()));
+    let levels_elsewhere: Vec<&str> = karat_plan::explanations().map(|page| page.code).collect();
+    findings.extend(karat_lint::run(&spec, &graph, &context.catalog, &levels_elsewhere));
+    let locked = match sight {
+        Sight::Offline => locked(&mut sources, &spec, context, &mut findings),
+        Sight::Online => Schemas::new(),
+    };
+    let copies = karat_plan::known_copies(&spec, &context.catalog, &locked);
+    findings.extend(copies.findings);
+    findings.extend(karat_sql::check_project(&spec, &graph, &copies.columns));
     let names: BTreeSet<String> = project.chosen.iter().map(|path| project::shown(path, &context.folder)).collect();
     let chosen = sources.map.iter().filter(|(_, file)| names.contains(file.path())).map(|(id, _)| id).collect();
-    Ok(Examined { sources, spec, graph, findings, chosen })
+    Ok(Examined { sources, spec, graph, locked, findings, chosen })
+}
+
+/// What `karat.lock` says of sources, and what is to be said of it. Of a lock that cannot be used, nothing follows.
+fn locked(sources: &mut SourceSet, spec: &ProjectSpec, context: &Context, findings: &mut Vec<Diagnostic>) -> Schemas {
+    let mut found = project::load_lock(sources, &context.folder);
+    let (lock, more) = karat_spec::read_lock(sources);
+    found.extend(more);
+    let is_usable = found.is_empty();
+    findings.extend(found);
+    if !is_usable {
+        return Schemas::new();
+    }
+    let known = karat_plan::locked_sources(spec, &context.catalog, lock.as_ref());
+    findings.extend(known.findings);
+    known.schemas
 }
 
 impl Examined {
@@ -97,6 +153,19 @@ impl Examined {
         CheckedGraph::try_from_parts(self.spec.clone(), self.graph.clone(), &relevant).map_err(|_| relevant)
     }
 
+    /// What keeps a part of the YAML from being read: findings about the shape of the chosen files and of the project.
+    pub(crate) fn unread(&self) -> Vec<Diagnostic> {
+        let pipelines: BTreeSet<FileId> = self.sources.pipeline_files.iter().copied().collect();
+        let matters = |file: FileId| self.chosen.contains(&file) || !pipelines.contains(&file);
+        let is_unread = |finding: &&Diagnostic| finding.severity == Severity::Error && finding.code.0.starts_with('S');
+        self.findings.iter().filter(is_unread).filter(|finding| finding.primary.as_ref().is_none_or(|label| matters(label.span.file))).cloned().collect()
+    }
+
+    /// True for CSV and NDJSON files whose columns nobody has declared.
+    pub(crate) fn is_untyped(&self, table: &TableSpec, catalog: &Catalog) -> bool {
+        karat_plan::reads_declared_columns(&self.spec, catalog, table) && table.types().is_none_or(IndexMap::is_empty)
+    }
+
     /// What SQL gets wrong now that the columns of the sources are known: findings about these tables that were not there before.
     pub(crate) fn typed_findings(&self, plan: &RunPlan, tables: &BTreeSet<TableIndex>) -> Vec<Diagnostic> {
         let schemas: BTreeMap<TableName, SchemaRef> = plan.tables.values().filter_map(|table| read_columns(table.work.as_ref()?)).collect();
@@ -126,11 +195,6 @@ impl Examined {
         }
     }
 
-    /// The findings without notes, unless something graver stands beside them: who has nothing to mend is not talked to.
-    pub(crate) fn worth_showing(findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
-        if findings.iter().any(|finding| finding.severity > Severity::Note) { findings } else { Vec::new() }
-    }
-
     fn file_of(&self, table: TableIndex) -> FileId {
         let table = &self.spec.tables[table.position()];
         self.spec.pipelines.get(table.pipeline).map_or(table.name_span.file, |pipeline| pipeline.file)
@@ -150,6 +214,5 @@ impl Examined {
 /// The columns that a copy reads, where they are known.
 fn read_columns(work: &StageWork) -> Option<(TableName, SchemaRef)> {
     let StageWork::Copy(copy) = work else { return None };
-    let fields: Vec<Field> = copy.columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), column.nullable)).collect();
-    (!fields.is_empty()).then(|| (copy.table.clone(), Arc::new(Schema::new(fields)) as SchemaRef))
+    karat_plan::columns(copy).map(|columns| (copy.table.clone(), columns))
 }

@@ -10,6 +10,8 @@ mod error;
 mod examined;
 mod exit;
 mod generate;
+mod lock_report;
+mod locking;
 mod logging;
 mod machine;
 mod online;
@@ -19,6 +21,7 @@ mod progress;
 mod project;
 mod reference;
 mod signals;
+mod state_place;
 mod summary;
 mod table_text;
 

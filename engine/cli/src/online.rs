@@ -1,14 +1,15 @@
 //! What a plan needs from outside: sources, targets, state.
 
-use crate::connections::{ProjectConnections, state_path};
+use crate::connections::ProjectConnections;
 use crate::error::CliError;
+use crate::state_place;
 use karat_exec::Connections;
 use karat_graph::{CheckedGraph, TableIndex};
 use karat_plan::{Schemas, Targets};
 use karat_plugin_api::{ConnectorError, StreamId, TargetObject, TargetState};
 use karat_spec::ProjectSpec;
 use karat_spec::model::TableName;
-use karat_state::{StateSnapshot, StateStore};
+use karat_state::StateSnapshot;
 use std::collections::BTreeSet;
 
 /// What sources, targets and state say.
@@ -54,7 +55,7 @@ async fn target(spec: &ProjectSpec, name: &TableName, connections: &ProjectConne
 
 /// What state remembers; an empty snapshot where there is no state yet.
 pub(crate) async fn snapshot(spec: &ProjectSpec) -> Result<StateSnapshot, CliError> {
-    match StateStore::open_existing(&state_path(spec)?).await? {
+    match state_place::open_existing(spec).await? {
         Some(store) => Ok(store.snapshot().await?),
         None => Ok(StateSnapshot { is_new: true, ..StateSnapshot::default() }),
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Shorter values from the environment cannot be told from ordinary text.
+/// Shorter values from the environment cannot be told from ordinary text; where they came from is known only before they are printed.
 const SHORTEST_SECRET: usize = 4;
 const MASK: &str = "***";
 
@@ -37,6 +37,11 @@ impl Printer {
     /// Whether stdout takes colours.
     pub(crate) fn color(&self) -> Color {
         self.color_for(std::io::stdout().is_terminal())
+    }
+
+    /// True when only what asks for something to be done is to be printed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.is_quiet
     }
 
     /// True when progress bars can be drawn.

@@ -13,5 +13,5 @@ mod summary;
 pub use diagnostic::{Code, Diagnostic, Edit, Fix, Label, PLACE_OF_RELATED, Related, Severity};
 pub use explanation::Explanation;
 pub use source::{FileId, LineColumn, SourceFile, SourceMap, Span};
-pub use suggest::{did_you_mean, nearest};
+pub use suggest::{did_you_mean, nearest, quoted};
 pub use summary::Summary;

@@ -1,4 +1,4 @@
-//! The nearest name to a mistyped one.
+//! Names in messages: the nearest to a mistyped one, and lists of them.
 
 /// The candidate most like `name`, if any is near enough to be meant.
 ///
@@ -19,4 +19,9 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// ``did you mean `x`?`` for the candidate most like `name`.
 pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(name, candidates).map(|near| format!("did you mean `{near}`?"))
+}
+
+/// Names in backticks with commas between them.
+pub fn quoted<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

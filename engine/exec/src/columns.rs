@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use karat_plan::{Change, ChangeKind};
 use karat_plugin_api::{ConnectorError, DeclaredType, ErrorKind};
 use karat_spec::model::SchemaChanges;
 use std::sync::Arc;
@@ -51,7 +52,9 @@ pub(crate) fn compare(table: &str, read: &SchemaRef, target: Option<&SchemaRef>,
     let mut refused = Vec::new();
     for column in target.fields() {
         let Some((at, new)) = read.fields().find(column.name()) else {
-            let line = format!("column `{}` is gone", column.name());
+            let heir = read.fields().iter().find(|new| target.fields().find(new.name()).is_none() && new.data_type() == column.data_type());
+            let guess = heir.map(|heir| format!(" (`{}` of the same type is new: was it renamed?)", heir.name())).unwrap_or_default();
+            let line = format!("column `{}` is gone{guess}", column.name());
             if reach == Reach::Rewrite && policy == SchemaChanges::Evolve { &mut changes } else { &mut refused }.push(line);
             continue;
         };
@@ -82,6 +85,26 @@ pub(crate) fn compare(table: &str, read: &SchemaRef, target: Option<&SchemaRef>,
         return Ok(Columns { changes, ..as_read() });
     }
     Ok(Columns { schema: Arc::new(Schema::new(fields)), changes, picks: Some(picks) })
+}
+
+/// What a run says of changes at the source that [`compare`] cannot see, because targets keep types in their own way: other types of one family,
+/// nullability, order.
+///
+/// # Errors
+/// [`ErrorKind::SchemaMismatch`] under `freeze`, for changes that let other values in or take some out.
+pub(crate) fn seen(table: &str, changes: &[&Change], policy: SchemaChanges) -> Result<Vec<String>, ConnectorError> {
+    let mut lines = Vec::new();
+    let mut refused = Vec::new();
+    for change in changes {
+        match change.kind {
+            ChangeKind::Type | ChangeKind::Nullable if policy == SchemaChanges::Freeze => refused.push(change.text.clone()),
+            ChangeKind::Type | ChangeKind::Nullable | ChangeKind::Declared => lines.push(format!("{} at the source", change.text)),
+            ChangeKind::Order => lines.push(format!("{} at the source, and in the one of before here", change.text)),
+            // Seen in the target as well, or of no matter to rows.
+            ChangeKind::Added | ChangeKind::Gone | ChangeKind::Key | ChangeKind::Indexes | ChangeKind::Source => {}
+        }
+    }
+    if refused.is_empty() { Ok(lines) } else { Err(refusal(table, &refused, policy)) }
 }
 
 fn refusal(table: &str, changes: &[String], policy: SchemaChanges) -> ConnectorError {

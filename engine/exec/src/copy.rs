@@ -7,7 +7,7 @@ use crate::pump::Pump;
 use crate::request;
 use crate::stage::{Stage, Target, or_cancelled};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use karat_plan::CopyWork;
+use karat_plan::{Change, CopyWork};
 use karat_plugin_api::{ConnectorError, ErrorKind, Position, WriteMode};
 use karat_spec::model::{Check, LoadMode};
 use karat_sql::CheckToRun;
@@ -41,8 +41,11 @@ pub(crate) async fn copy(stage: &mut Stage, work: &CopyWork) -> Result<(), Conne
     stage.pass(READ_OPENED)?;
     let read_schema = read.schema();
     let reach = if is_fresh { Reach::Restart } else { Reach::Extend };
-    let columns = columns::compare(&stage.name, &read_schema, target.schema.as_ref(), work.schema_changes, reach)?;
+    let seen: Vec<&Change> = work.source_changes.iter().filter(|_| !is_fresh).collect();
+    let mut columns = columns::compare(&stage.name, &read_schema, target.schema.as_ref(), work.schema_changes, reach)?;
+    columns.changes.splice(0..0, columns::seen(&stage.name, &seen, work.schema_changes)?);
     stage.report.schema_changes.clone_from(&columns.changes);
+    stage.source_columns = Some(work.source_columns.clone()).filter(|columns| !columns.is_empty());
     let lake = stage.run.services.connections.lake(work.pipeline, &work.to_connection)?;
     let mut checks: Vec<CheckToRun> = work.checks.iter().map(|check| CheckToRun { name: check.name.clone(), check: check.check.clone(), sql: check.sql.clone() }).collect();
     if is_fresh && work.mode == LoadMode::Upsert && !work.key_is_unique && lake.is_some() {

@@ -128,6 +128,7 @@ async fn settle(table: &TableName, stream: &StreamId, target: &TargetState, rebu
         attempt: record.attempt.clone(),
         hi: record.hi.clone(),
         source_identity: known.and_then(|known| known.source_identity.clone()),
+        source_columns: Vec::new(),
         rows: rows.unwrap_or(record.rows),
         committed_at: rebuild.clock.now(),
     };

@@ -11,7 +11,7 @@ use arrow::datatypes::SchemaRef;
 use futures::FutureExt;
 use karat_plan::{StageWork, TablePlan};
 use karat_plugin_api::{CommitRecord, ConnectorError, ErrorKind, Generation, Position, Sink, StreamId, TargetObject, TargetState};
-use karat_spec::model::TableName;
+use karat_spec::model::{LockedColumn, TableName};
 use karat_state::{Lease, Reconcile, StateSnapshot, StreamState, reconcile};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -45,6 +45,8 @@ pub(crate) struct Stage {
     /// What state knows of the stream now.
     pub(crate) known: Option<StreamState>,
     pub(crate) report: TableReport,
+    /// The source's columns, once they are being read.
+    pub(crate) source_columns: Option<Vec<LockedColumn>>,
     /// Tries of this stage; makes attempts unique.
     pub(crate) tries: u32,
     /// Set by an error after which trying again would repeat what was committed.
@@ -79,7 +81,7 @@ pub(crate) async fn run(run: Arc<RunContext>, name: String, plan: TablePlan) -> 
     };
     let stream = StreamId::new(&plan.pipeline, &name);
     let known = run.snapshot.streams.get(&stream).cloned();
-    let mut stage = Stage { run, name, table, stream, known, report, tries: 0, is_final: false };
+    let mut stage = Stage { run, name, table, stream, known, report, source_columns: None, tries: 0, is_final: false };
     // The report stays outside of what may panic: commits that were made are never forgotten.
     let outcome = AssertUnwindSafe(stage.try_until_done(&work)).catch_unwind().await;
     let outcome = outcome.unwrap_or_else(|payload| Err(ConnectorError::new(ErrorKind::Bug, format!("the stage of `{}` panicked: {}", stage.name, panic_text(&*payload)))));
@@ -174,6 +176,7 @@ impl Stage {
             epoch: record.epoch,
             attempt: record.attempt.clone(),
             hi: record.hi.clone(),
+            source_columns: self.source_columns.clone().or_else(|| self.known.as_ref().map(|known| known.source_columns.clone())).unwrap_or_default(),
             source_identity: source_identity.or_else(|| self.known.as_ref().and_then(|known| known.source_identity.clone())),
             rows,
             committed_at: self.run.services.clock.now(),

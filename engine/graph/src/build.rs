@@ -4,7 +4,7 @@ use crate::findings::{self, Findings};
 use crate::{Reference, ReferenceKind, SqlFacts, TableGraph, TableIndex, cycle};
 use karat_diagnostics::Diagnostic;
 use karat_spec::model::{Check, Incremental, Layer, TableName};
-use karat_spec::{ProjectSpec, SqlText, TableSpec};
+use karat_spec::{ProjectSpec, SqlText, TableSpec, pointer_part};
 use std::collections::HashMap;
 
 /// The graph of all tables, and what is wrong with how they name each other. Total: a wrong name makes no edge.
@@ -70,8 +70,8 @@ fn judge(spec: &ProjectSpec, graph: &TableGraph, table: TableIndex, reference: &
         return None;
     }
     let Some(target) = reference.target else {
-        let is_broken = TableName::parse(&reference.name).is_some_and(|name| spec.broken_tables.iter().any(|(broken, _)| *broken == name));
-        return (!is_broken).then(|| findings::unknown(spec, graph, table, reference));
+        let is_broken = |name: &TableName| spec.broken_tables.iter().any(|(broken, _)| broken == name) || spec.left_out.may_define_table(name.name());
+        return (!TableName::parse(&reference.name).is_some_and(|name| is_broken(&name))).then(|| findings::unknown(spec, graph, table, reference));
     };
     match reference.kind {
         // A parent row in the same table, or a sum over it, is a sensible check.
@@ -112,7 +112,7 @@ fn named(table: &TableSpec) -> Vec<Reference> {
     }
     for (index, test) in transform.tests.iter().flatten().enumerate() {
         for name in test.given.iter().flat_map(|given| given.keys()) {
-            let pointer = format!("/tests/{index}/given/{}", name.replace('~', "~0").replace('/', "~1"));
+            let pointer = format!("/tests/{index}/given/{}", pointer_part(name));
             found.push(Reference { name: name.clone(), target: None, span: table.spans.key(&pointer), kind: ReferenceKind::Test });
         }
     }

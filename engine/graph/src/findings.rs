@@ -1,7 +1,7 @@
 //! What can be wrong with a reference, in words.
 
 use crate::{Reference, ReferenceKind, TableGraph, TableIndex};
-use karat_diagnostics::{Code, Diagnostic, Edit, Fix, PLACE_OF_RELATED, Span, nearest};
+use karat_diagnostics::{Code, Diagnostic, Edit, Fix, PLACE_OF_RELATED, Span, quoted};
 use karat_spec::ProjectSpec;
 use karat_spec::model::{Layer, TableName};
 use std::collections::HashMap;
@@ -61,26 +61,21 @@ pub(crate) fn unknown(spec: &ProjectSpec, graph: &TableGraph, table: TableIndex,
     };
     let message = format!("`{}` {} `{}`, which is not defined", graph.name(table), reference.kind.verb(), reference.name);
     let finding = Diagnostic::error(code, message, reference.span).with_label("not defined").with_note("tables are named `<layer>.<table>`");
-    let others: Vec<String> = graph.tables().filter(|other| *other != table).map(|other| graph.name(other).to_string()).collect();
-    let found = nearest(&reference.name, others.iter().map(String::as_str)).or_else(|| same_name(&others, &reference.name));
-    match found.and_then(TableName::parse).and_then(|name| graph.lookup(&name)) {
-        Some(near) => finding
-            .with_help(format!("a table with a similar name is defined at {PLACE_OF_RELATED}: `{}`", graph.name(near)))
-            .with_related(spec.tables[near.position()].name_span, format!("`{}` is defined here", graph.name(near))),
-        None if others.is_empty() => finding.with_help("define the table, or mend the name"),
-        None if others.len() <= 10 => finding.with_help(format!("the project defines {}", quoted(&others))),
-        None => finding.with_help("define the table, or mend the name"),
+    if let Some(near) = graph.near_full_name(table, &reference.name) {
+        return similar(finding, spec, graph, near);
+    }
+    let others: Vec<&TableName> = graph.tables().filter(|other| *other != table).map(|other| graph.name(other)).collect();
+    if others.is_empty() || others.len() > 10 {
+        finding.with_help("define the table, or mend the name")
+    } else {
+        finding.with_help(format!("the project defines {}", quoted(&others)))
     }
 }
 
-/// The only table with the same name in another layer.
-fn same_name<'a>(others: &'a [String], name: &str) -> Option<&'a str> {
-    let last = name.rsplit('.').next()?;
-    let mut found = others.iter().filter(|other| other.split_once('.').is_some_and(|(_, own)| own == last));
-    match (found.next(), found.next()) {
-        (Some(only), None) => Some(only),
-        _ => None,
-    }
+fn similar(finding: Diagnostic, spec: &ProjectSpec, graph: &TableGraph, near: TableIndex) -> Diagnostic {
+    finding
+        .with_help(format!("a table with a similar name is defined at {PLACE_OF_RELATED}: `{}`", graph.name(near)))
+        .with_related(spec.tables[near.position()].name_span, format!("`{}` is defined here", graph.name(near)))
 }
 
 /// A table in FROM without its layer.
@@ -88,28 +83,20 @@ pub(crate) fn unqualified(spec: &ProjectSpec, graph: &TableGraph, table: TableIn
     let message = format!("`{}` reads `{}`, which names no layer", graph.name(table), reference.name);
     let finding =
         Diagnostic::error(UNQUALIFIED, message, reference.span).with_label("no layer").with_note("tables are named `<layer>.<table>`, so that they are unique in a project");
-    // `"silver.trades"` in double quotes is one name with a dot in it.
-    let parsed = TableName::parse(&reference.name).filter(|name| graph.lookup(name).is_some());
-    let mut candidates: Vec<TableName> = parsed.into_iter().collect();
-    candidates.extend(Layer::ALL.into_iter().map(|layer| TableName::new(layer, reference.name.as_str())).filter(|name| graph.lookup(name).is_some_and(|found| found != table)));
-    let allowed: Vec<&TableName> = candidates.iter().filter(|name| may_read(graph.name(table).layer(), name.layer())).collect();
-    match (allowed.as_slice(), candidates.as_slice()) {
-        ([only], _) => {
+    let candidates: Vec<&TableName> = graph.without_layer(table, &reference.name).into_iter().map(|candidate| graph.name(candidate)).collect();
+    let may_be_read = |name: &TableName| may_read(graph.name(table).layer(), name.layer());
+    match candidates.as_slice() {
+        [] => match graph.near_short_name(table, &reference.name) {
+            Some(near) => similar(finding, spec, graph, near),
+            None => finding.with_help(format!("write `<layer>.{}`, or define a CTE with this name", reference.name)),
+        },
+        [only] if may_be_read(only) => {
             let fixed = only.to_string();
             let finding = finding.with_help(format!("write `{fixed}`"));
             if is_literal { finding.with_fix(Fix { title: format!("write `{fixed}`"), edits: vec![Edit { span: reference.span, replacement: fixed }] }) } else { finding }
         }
-        ([], []) => {
-            let names: Vec<(&str, TableIndex)> = graph.tables().filter(|other| *other != table).map(|other| (graph.name(other).name(), other)).collect();
-            match nearest(&reference.name, names.iter().map(|(name, _)| *name)).and_then(|near| names.iter().find(|(name, _)| *name == near)) {
-                Some((_, near)) => finding
-                    .with_help(format!("a table with a similar name is defined at {PLACE_OF_RELATED}: `{}`", graph.name(*near)))
-                    .with_related(spec.tables[near.position()].name_span, format!("`{}` is defined here", graph.name(*near))),
-                None => finding.with_help(format!("write `<layer>.{}`, or define a CTE with this name", reference.name)),
-            }
-        }
-        ([], all) => finding.with_help(format!("write {}", quoted(all))),
-        (several, _) => finding.with_help(format!("write one of {}", quoted(several))),
+        several if several.iter().all(|name| may_be_read(name)) => finding.with_help(format!("write one of {}", quoted(several))),
+        all => finding.with_help(format!("write {}", quoted(all))),
     }
 }
 
@@ -155,8 +142,4 @@ pub(crate) fn may_read(reader: Layer, read: Layer) -> bool {
         Layer::Silver => matches!(read, Layer::Bronze | Layer::Silver),
         Layer::Gold => matches!(read, Layer::Silver | Layer::Gold),
     }
-}
-
-fn quoted<T: std::fmt::Display>(names: &[T]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

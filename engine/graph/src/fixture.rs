@@ -40,7 +40,7 @@ impl Fixture {
                 Layer::Bronze => TableDefinition::Bronze(Box::new(BronzeTable { depends_on: Some(depends_on), tags, ..Default::default() })),
                 _ => TableDefinition::Sql(Box::new(SqlTable { depends_on: Some(depends_on), tags, ..Default::default() })),
             };
-            let sql = (!sql.is_empty()).then(|| SqlText::new(*sql, vec![Piece { rendered: 0..sql.len(), source: span(sql_at) }], span(sql_at)));
+            let sql = (!sql.is_empty()).then(|| SqlText::new(*sql, vec![Piece { rendered: 0..sql.len(), source: span(sql_at), inserted: false }], span(sql_at)));
             TableSpec { name, pipeline: 0, name_span: span(name_at), spans, definition, sql, full_sql: None, check_sql: IndexMap::new(), unresolved: false, incomplete: false }
         });
         let pipeline = PipelineSpec {

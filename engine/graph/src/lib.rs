@@ -12,6 +12,7 @@ mod findings;
 #[cfg(test)]
 mod fixture;
 mod layer_names;
+mod meant;
 mod reference;
 pub mod render;
 pub mod select;

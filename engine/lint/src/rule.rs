@@ -86,8 +86,3 @@ impl Group {
 pub(crate) fn at(span: Span, message: impl Into<String>) -> Diagnostic {
     Diagnostic::new(Code(""), Severity::Error, message, span)
 }
-
-/// Names in backticks with commas.
-pub(crate) fn quoted<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
-    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}

@@ -4,15 +4,15 @@ use crate::levels;
 use crate::rule::Check;
 use crate::rules::RULES;
 use crate::view::{PipelineView, ProjectView, TableView};
-use karat_diagnostics::{Code, Diagnostic, Severity, Span};
+use karat_diagnostics::{Code, Diagnostic, Severity, Span, quoted};
 use karat_graph::TableGraph;
 use karat_spec::{Catalog, ProjectSpec};
 use std::collections::HashMap;
 
-/// Everything the rules have to say about the project, at the levels it sets.
+/// Everything the rules have to say about the project, at the levels it sets. `levels_elsewhere` are codes of others that take a level, too.
 #[must_use]
-pub fn run(spec: &ProjectSpec, graph: &TableGraph, catalog: &Catalog) -> Vec<Diagnostic> {
-    let project = ProjectView::new(spec, graph, catalog);
+pub fn run(spec: &ProjectSpec, graph: &TableGraph, catalog: &Catalog, levels_elsewhere: &[&str]) -> Vec<Diagnostic> {
+    let project = ProjectView { spec, graph, catalog, levels_elsewhere };
     let tables: Vec<TableView<'_>> = project.tables().collect();
     let pipelines: Vec<PipelineView<'_>> = project.pipelines().collect();
     let mut found = Found::default();
@@ -76,8 +76,8 @@ impl Found {
     fn into_vec(self) -> Vec<Diagnostic> {
         let told = |(finding, others): (Diagnostic, Vec<String>)| match others.len() {
             0 => finding,
-            1..=4 => finding.with_note(format!("the same holds for {}", crate::rule::quoted(&others))),
-            count => finding.with_note(format!("the same holds for {} and {} more tables", crate::rule::quoted(&others[..3]), count - 3)),
+            1..=4 => finding.with_note(format!("the same holds for {}", quoted(&others))),
+            count => finding.with_note(format!("the same holds for {} and {} more tables", quoted(&others[..3]), count - 3)),
         };
         self.list.into_iter().map(told).collect()
     }

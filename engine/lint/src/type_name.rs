@@ -173,7 +173,7 @@ fn unknown(text: &str, name: &str, parameters: Option<&str>) -> TypeFault {
     let help = same.or(ours).map(|ours| format!("write `{ours}`")).or_else(|| did_you_mean(&folded, known()));
     fault(
         format!("`{text}` is no type"),
-        Some(&help.unwrap_or_else(|| format!("types are {}, `time`, `timestamp`, `timestamptz`, `decimal(p,s)`, `list<T>`, `struct<name: T>`", crate::rule::quoted(PLAIN)))),
+        Some(&help.unwrap_or_else(|| format!("types are {}, `time`, `timestamp`, `timestamptz`, `decimal(p,s)`, `list<T>`, `struct<name: T>`", karat_diagnostics::quoted(PLAIN)))),
     )
 }
 

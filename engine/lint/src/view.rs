@@ -17,6 +17,8 @@ pub(crate) struct ProjectView<'a> {
     pub(crate) spec: &'a ProjectSpec,
     pub(crate) graph: &'a TableGraph,
     pub(crate) catalog: &'a Catalog,
+    /// Codes that are judged elsewhere, and whose level can be set.
+    pub(crate) levels_elsewhere: &'a [&'a str],
 }
 
 /// One pipeline.
@@ -42,10 +44,6 @@ pub(crate) struct End<'a> {
 }
 
 impl<'a> ProjectView<'a> {
-    pub(crate) fn new(spec: &'a ProjectSpec, graph: &'a TableGraph, catalog: &'a Catalog) -> Self {
-        Self { spec, graph, catalog }
-    }
-
     pub(crate) fn tables(self) -> impl Iterator<Item = TableView<'a>> {
         self.graph.tables().zip(&self.spec.tables).map(move |(index, table)| {
             let source = table.bronze().and_then(|bronze| bronze.from.as_ref()).and_then(|from| from.connection.as_deref());
@@ -285,11 +283,6 @@ pub(crate) fn column_lists<'a>(table: &TableView<'a>) -> Vec<ColumnList<'a>> {
         }
     }
     lists
-}
-
-/// A key as part of a JSON pointer.
-pub(crate) fn escaped(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 /// `/layout/sort_by` as people read it: `layout.sort_by`, `checks[0].columns`.

@@ -5,11 +5,11 @@ use crate::guarantee::{self, CopyFacts};
 use crate::input::PlanInput;
 use crate::judge::{self, Copied};
 use crate::predicate::{self, ReadFacts};
-use crate::{ChunkPlan, CopyWork, StageKind, StageWork, TablePlan, check, ddl, estimate};
+use crate::{ChunkPlan, CopyWork, StageKind, StageWork, TablePlan, check, ddl, estimate, lock};
 use karat_diagnostics::{Diagnostic, Severity};
 use karat_plugin_api::{ColumnChoice, CursorExpr, DeclaredType, ExtraColumns, NativeTypes, SourceObject, SourceSchema};
 use karat_spec::model::{BronzeTable, ByteSize, ChunkRows, Count, LoadMode, NullCursor, SchemaChanges, Strategy};
-use karat_spec::{PluginManifest, ProjectSpec, TableSpec};
+use karat_spec::{Catalog, PluginManifest, ProjectSpec, TableSpec};
 
 const CHUNK_ROWS: u64 = 50_000;
 const CHUNK_BYTES: u64 = 32 << 20;
@@ -22,8 +22,10 @@ pub(crate) fn plan(input: &PlanInput<'_>, table: &TableSpec, bronze: &BronzeTabl
     let from_connection = bronze.from.as_ref().and_then(|from| from.connection.clone()).unwrap_or_default();
     let source = ends::manifest(input, table.pipeline, &from_connection);
     let schema = input.schemas.get(&table.name);
-    let known = Known { schema, connection: from_connection, source, is_declared: is_declared(spec, table, bronze, source) };
-    let work = work(table, bronze, known, &mut filled);
+    let mut work = work(table, bronze, known(spec, input.catalog, table, bronze, schema), &mut filled);
+    if let Some(state) = ends::stream(input, table).filter(|state| !state.source_columns.is_empty() && !work.source_columns.is_empty()) {
+        work.source_changes = lock::column_changes(&state.source_columns, &work.source_columns);
+    }
     let findings = schema.map(|schema| judge::copy(&Copied { spec, table, schema, work: &work })).unwrap_or_default();
 
     let target_can = ends::manifest(input, table.pipeline, &work.to_connection).map(|manifest| &manifest.capabilities);
@@ -77,6 +79,17 @@ pub(crate) fn plan(input: &PlanInput<'_>, table: &TableSpec, bronze: &BronzeTabl
     (plan, findings)
 }
 
+/// How `table` is copied, with what is known of its source.
+pub(crate) fn work_of(spec: &ProjectSpec, catalog: &Catalog, table: &TableSpec, bronze: &BronzeTable, schema: Option<&SourceSchema>) -> CopyWork {
+    work(table, bronze, known(spec, catalog, table, bronze, schema), &mut Filled::new())
+}
+
+fn known<'a>(spec: &ProjectSpec, catalog: &'a Catalog, table: &TableSpec, bronze: &BronzeTable, schema: Option<&'a SourceSchema>) -> Known<'a> {
+    let connection = bronze.from.as_ref().and_then(|from| from.connection.clone()).unwrap_or_default();
+    let source = spec.connection(table.pipeline, &connection).and_then(|connection| catalog.plugins.get(&connection.plugin));
+    Known { schema, connection, source, is_declared: reads_declared_columns(spec, catalog, table) }
+}
+
 /// What is known of the source.
 struct Known<'a> {
     schema: Option<&'a SourceSchema>,
@@ -127,6 +140,8 @@ fn work(table: &TableSpec, bronze: &BronzeTable, known: Known<'_>, filled: &mut 
         pipeline: table.pipeline,
         connection,
         object,
+        source_columns: lock::chosen_columns(&columns, schema),
+        source_changes: Vec::new(),
         columns,
         extra_columns: extra_columns(bronze),
         source_identity: schema.map(|schema| schema.identity.clone()),
@@ -179,11 +194,13 @@ fn default_mode(strategy: Strategy, may_have_key: bool) -> LoadMode {
 }
 
 /// True for CSV and NDJSON, where `types` is the whole schema.
-fn is_declared(spec: &ProjectSpec, table: &TableSpec, bronze: &BronzeTable, source: Option<&PluginManifest>) -> bool {
-    let Some(from) = &bronze.from else { return false };
-    let (Some(source), Some(path)) = (source, &from.path) else { return false };
+#[must_use]
+pub fn reads_declared_columns(spec: &ProjectSpec, catalog: &Catalog, table: &TableSpec) -> bool {
+    let Some(from) = table.bronze().and_then(|bronze| bronze.from.as_ref()) else { return false };
     let connection = from.connection.as_deref().and_then(|name| spec.connection(table.pipeline, name));
-    match connection.and_then(|connection| connection.settings.get("format")).and_then(|format| format.as_str()) {
+    let source = connection.and_then(|connection| catalog.plugins.get(&connection.plugin));
+    let (Some(connection), Some(source), Some(path)) = (connection, source, &from.path) else { return false };
+    match connection.settings.get("format").and_then(|format| format.as_str()) {
         Some(format) => matches!(format, "csv" | "ndjson"),
         None => source.capabilities.declared_types_only || TEXT_FILES.iter().any(|ending| path.ends_with(ending)),
     }
@@ -251,5 +268,6 @@ fn warnings(input: &PlanInput<'_>, table: &TableSpec, work: &CopyWork, findings:
     {
         lines.push("the source is not the one that was read last time: it was exchanged or restored".into());
     }
+    lines.extend(work.source_changes.iter().map(|change| format!("since the last run, at the source: {}", change.text)));
     lines
 }

@@ -1,11 +1,11 @@
 //! The pages of this crate's codes.
 
+use crate::lock;
 use karat_diagnostics::Explanation;
 
-/// The pages of all codes that need the source's schema, sorted by code.
-#[must_use]
-pub fn explanations() -> &'static [Explanation] {
-    &PAGES
+/// The pages of all codes that need the source's schema or `karat.lock`, in no particular order.
+pub fn explanations() -> impl Iterator<Item = &'static Explanation> {
+    PAGES.iter().chain(&lock::PAGES)
 }
 
 const SINCE: &str = "0.1.0";

@@ -14,6 +14,20 @@ pub(crate) const LOSSY_TYPE: Code = Code("D105");
 pub(crate) const CURSOR_TYPE: Code = Code("D106");
 pub(crate) const KEY_MISSING: Code = Code("D107");
 pub(crate) const CURSOR_NOT_INDEXED: Code = Code("L101");
+pub(crate) const NOT_A_TABLE: Code = Code("C101");
+pub(crate) const NOT_LOCKED: Code = Code("C102");
+pub(crate) const LOCKED_OTHERWISE: Code = Code("C103");
+pub(crate) const LOCK_CONTRADICTS: Code = Code("S110");
+
+/// The level of a code of this crate unless the project sets another.
+#[must_use]
+pub fn default_level(code: &str) -> LintLevel {
+    match code {
+        "C102" => LintLevel::Note,
+        _ if code.starts_with(['I', 'L', 'C']) => LintLevel::Warn,
+        _ => LintLevel::Error,
+    }
+}
 
 /// Findings at the levels that the project sets.
 pub(crate) struct Found<'a> {
@@ -28,8 +42,7 @@ impl<'a> Found<'a> {
 
     /// Adds one, unless the project turned the rule off.
     pub(crate) fn add(&mut self, code: Code, span: Span, message: String, more: impl FnOnce(Diagnostic) -> Diagnostic) {
-        let by_default = if [CURSOR_NOT_INDEXED, CURSOR_NULLABLE, KEY_NOT_UNIQUE].contains(&code) { LintLevel::Warn } else { LintLevel::Error };
-        let severity = match self.spec.lint.levels.get(code.0).copied().unwrap_or(by_default) {
+        let severity = match self.spec.lint.levels.get(code.0).copied().unwrap_or_else(|| default_level(code.0)) {
             LintLevel::Off => return,
             LintLevel::Note => Severity::Note,
             LintLevel::Warn => Severity::Warning,

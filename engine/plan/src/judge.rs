@@ -5,10 +5,10 @@ use crate::findings::{
 };
 use crate::{CopyWork, ddl, lossy};
 use arrow_schema::DataType;
-use karat_diagnostics::{Diagnostic, did_you_mean};
+use karat_diagnostics::{Diagnostic, did_you_mean, quoted};
 use karat_plugin_api::{Column, CursorExpr, DeclaredType, SourceObject, SourceSchema};
 use karat_spec::model::{Check, LoadMode, Strategy};
-use karat_spec::{ProjectSpec, TableSpec};
+use karat_spec::{ProjectSpec, TableSpec, pointer_part};
 
 /// Below this many rows nobody notices a scan.
 const SMALL_TABLE_ROWS: u64 = 100_000;
@@ -65,7 +65,7 @@ fn columns(copied: &Copied<'_>, found: &mut Found<'_>) {
         }
     }
     for name in bronze.types.iter().flat_map(|types| types.keys()) {
-        check(COLUMN_ABSENT, format!("/types/{}", name.replace('~', "~0").replace('/', "~1")), "column", name);
+        check(COLUMN_ABSENT, format!("/types/{}", pointer_part(name)), "column", name);
     }
     for (index, partition) in copied.work.layout.partition_by.iter().enumerate() {
         check(COLUMN_ABSENT, format!("/layout/partition_by/{index}"), "partition column", partition.column());
@@ -91,7 +91,7 @@ fn overrides(copied: &Copied<'_>, found: &mut Found<'_>) {
         let (Some(column), Ok(declared)) = (copied.schema.column(name), DeclaredType::parse(written)) else { continue };
         let Some(loss) = lossy::loss(&column.data_type, declared.data_type()) else { continue };
         let message = format!("`{name}` of `{}` loses something as `{}`: {loss}", copied.table.name, declared.as_str());
-        let pointer = format!("/types/{}", name.replace('~', "~0").replace('/', "~1"));
+        let pointer = format!("/types/{}", pointer_part(name));
         let is_type = format!("the source has {} (`{}`)", ddl::type_name(&column.data_type), column.declared);
         found.add(LOSSY_TYPE, copied.table.spans.value(&pointer), message, |finding| {
             finding.with_note(is_type).with_help("take the override out, and convert in Silver where the loss is meant")
@@ -153,8 +153,4 @@ fn orders(data_type: &DataType) -> bool {
     let is_text = matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let is_exact = data_type.is_integer() || matches!(data_type, DataType::Decimal128(..) | DataType::Decimal256(..));
     is_text || is_exact || data_type.is_floating() || matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Date64)
-}
-
-fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

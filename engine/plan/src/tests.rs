@@ -1,7 +1,7 @@
 //! Plans of small projects, as people read them.
 
 use crate::render::{dot, json, markdown, mermaid, text};
-use crate::{PlanInput, PlanOptions, RunPlan, Schemas, Targets, build, explanations};
+use crate::{PlanInput, PlanOptions, RunPlan, Schemas, Targets, build, explanations, locked_sources};
 use arrow_schema::{DataType, Field, Schema};
 use expect_test::{Expect, expect};
 use karat_diagnostics::Diagnostic;
@@ -133,7 +133,7 @@ fn an_offline_plan_says_what_it_knows() {
     check(
         &text(&plan, Color::Never),
         expect![[r#"
-        shop · 3 tables in 2 waves, offline: nothing but the YAML was asked
+        shop · 3 tables in 2 waves, offline: only files of the project were read
         market runs at */15 * * * * (UTC)
 
         wave 1
@@ -186,6 +186,7 @@ fn an_online_plan_shows_watermark_rows_and_columns() {
         attempt: "a".into(),
         hi,
         source_identity: Some("other.db".into()),
+        source_columns: Vec::new(),
         rows: 3_999_000,
         committed_at,
     };
@@ -363,10 +364,24 @@ fn every_page_fails_and_passes_as_it_says() {
     let keyless = source(&[("code", "text", true)], &[], Some(10));
     let case = Case::online(&[("bronze.orders", orders), ("bronze.lines", lines), ("bronze.keyless", keyless)]);
     for page in explanations() {
-        let codes = |yaml: &str| case.plan(yaml).1.iter().map(|finding| finding.code.0).collect::<Vec<_>>();
+        let codes = |yaml: &str| if yaml.starts_with("# karat.lock") { codes_of_lock(yaml) } else { codes_of_plan(&case, yaml) };
         assert!(codes(page.fails).contains(&page.code), "{} is not found in its own example: {:?}", page.code, codes(page.fails));
         assert!(!codes(page.passes).contains(&page.code), "{} is found where it should pass", page.code);
     }
+}
+
+fn codes_of_plan(case: &Case, yaml: &str) -> Vec<&'static str> {
+    case.plan(yaml).1.iter().map(|finding| finding.code.0).collect()
+}
+
+/// What is said of a lock beside a pipeline of one table.
+fn codes_of_lock(yaml: &str) -> Vec<&'static str> {
+    let pipeline = "version: 1\nconnections:\n  shop: { type: sqlite, path: shop.db }\nbronze:\n  orders: { from: { connection: shop, table: orders } }\n";
+    let sources = SourceSet::from_texts("/project", &[("karat.lock", yaml), ("shop.yaml", pipeline)]);
+    let (spec, _) = karat_spec::parse(&sources, &Environment::Unresolved, &catalog());
+    let (lock, findings) = karat_spec::read_lock(&sources);
+    assert_eq!(findings, [], "{yaml}");
+    locked_sources(&spec, &catalog(), lock.as_ref()).findings.iter().map(|finding| finding.code.0).collect()
 }
 
 #[test]

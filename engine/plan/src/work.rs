@@ -1,9 +1,10 @@
 //! What the executor needs for one stage, fully decided; never printed.
 
+use crate::Change;
 use indexmap::IndexMap;
 use karat_plugin_api::{ColumnChoice, CursorExpr, ExtraColumns, FileLayout, SourceObject, TableLayout};
 use karat_spec::SqlText;
-use karat_spec::model::{Check, ChunkRows, Dedup, NullCursor, SchemaChanges, Strategy, TableName};
+use karat_spec::model::{Check, ChunkRows, Dedup, LockedColumn, NullCursor, SchemaChanges, Strategy, TableName};
 use std::time::Duration;
 
 /// One stage, ready to run.
@@ -32,6 +33,10 @@ pub struct CopyWork {
     pub extra_columns: ExtraColumns,
     /// The source's identity, to notice an exchanged or restored one.
     pub source_identity: Option<String>,
+    /// The columns as they are read now, in words that state can keep.
+    pub source_columns: Vec<LockedColumn>,
+    /// What changed about them since they were read last.
+    pub source_changes: Vec<Change>,
     /// How changes are detected.
     pub strategy: Strategy,
     /// What orders rows; for `id`, `timestamp`, `hybrid`.

@@ -45,4 +45,5 @@ codes! {
     SCHEDULE = "S032",
     SQL_FILE = "S033",
     EMPTY_VALUE = "S034",
+    LOCK = "S035",
 }

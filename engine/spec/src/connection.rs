@@ -12,7 +12,6 @@ use indexmap::IndexMap;
 use karat_diagnostics::{Diagnostic, Edit, Fix, Span, did_you_mean, nearest};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
 /// Schemes of the plugins that speak to a server.
 const URL_SCHEMES: &[(&str, &[&str])] = &[
@@ -61,7 +60,7 @@ fn connection(reader: &mut Reader<'_>, entry: &Entry) -> ConnectionSpec {
     }
     check_addresses(reader, &plugin, &name, map);
     if let Some(Value::Object(value)) = value {
-        spec.settings = Settings::new(value, keys_where(map, Waits::ForEnvironment), keys_where(map, Waits::FromEnvironment));
+        spec.settings = Settings::new(value, unresolved_keys(map), secret_keys(map));
     }
     spec
 }
@@ -149,25 +148,21 @@ fn path_finding(text: &str, path: &str, span: Span) -> Option<Diagnostic> {
         .then(|| Diagnostic::error(codes::ADDRESS, format!("`{path}` names no bucket"), span).with_help(format!("write it like `{scheme}://bucket/folder`")))
 }
 
-#[derive(Clone, Copy)]
-enum Waits {
-    ForEnvironment,
-    FromEnvironment,
+/// Top-level keys below which some value came from the environment.
+fn secret_keys(map: &Map) -> BTreeSet<String> {
+    map.entries.iter().filter(|entry| entry.value.holds_secret()).map(|entry| entry.key.text.to_string()).collect()
 }
 
-/// Top-level keys below which some value waits for the environment, or came from it.
-fn keys_where(map: &Map, waits: Waits) -> BTreeSet<String> {
-    map.entries.iter().filter(|entry| any_scalar(&entry.value, waits)).map(|entry| entry.key.text.to_string()).collect()
+/// Top-level keys below which some value waits for the environment.
+fn unresolved_keys(map: &Map) -> BTreeSet<String> {
+    map.entries.iter().filter(|entry| is_unresolved(&entry.value)).map(|entry| entry.key.text.to_string()).collect()
 }
 
-fn any_scalar(node: &Rc<Node>, waits: Waits) -> bool {
+fn is_unresolved(node: &Node) -> bool {
     match &node.content {
-        Content::Scalar(scalar) => match waits {
-            Waits::ForEnvironment => scalar.is_unresolved(),
-            Waits::FromEnvironment => scalar.is_secret(),
-        },
-        Content::List(items) => items.iter().any(|item| any_scalar(item, waits)),
-        Content::Map(map) => map.entries.iter().any(|entry| any_scalar(&entry.value, waits)),
+        Content::Scalar(scalar) => scalar.is_unresolved(),
+        Content::List(items) => items.iter().any(|item| is_unresolved(item)),
+        Content::Map(map) => map.entries.iter().any(|entry| is_unresolved(&entry.value)),
         Content::Broken => false,
     }
 }

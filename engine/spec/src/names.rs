@@ -37,7 +37,7 @@ fn is_name_byte(byte: u8) -> bool {
 }
 
 /// `OrderLines`, `order-lines` and `order lines` become `order_lines`.
-fn similar(name: &str) -> String {
+pub(crate) fn similar(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 4);
     let mut lower_before = false;
     for c in name.trim().chars() {

@@ -27,6 +27,7 @@ pub fn parse(sources: &SourceSet, environment: &Environment, catalog: &Catalog) 
         pipeline::read(&mut reader, &mut spec, &shared, &mut names, *file);
     }
     spec.secrets.0 = std::mem::take(&mut reader.renderer.secrets).into_iter().collect();
+    spec.left_out = std::mem::take(&mut reader.left_out);
     let mut findings = in_source_order(reader.findings);
     for finding in &mut findings {
         mask(finding, &spec.secrets.0);

@@ -8,9 +8,8 @@ use crate::schedule::{cron_finding, timezone_finding};
 use crate::shape::{Dynamic, Walk};
 use crate::table::{self, TableContext};
 use crate::template::Scope;
-use crate::truncated::likely_tables;
 use crate::yaml::{Content, Entry, Map, Node};
-use crate::{SpanIndex, codes, connection, merge};
+use crate::{SpanIndex, codes, connection, merge, pointer_part};
 use karat_diagnostics::{Diagnostic, FileId, Span};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -29,12 +28,14 @@ const SECTIONS: &[&str] = &["version", "vars", "connections", "defaults", "bronz
 /// Reads one pipeline file into `spec`.
 pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec, shared: &Shared, names: &mut Names, file: FileId) {
     let Some(root) = document(reader, file) else {
-        spec.broken_tables.extend(likely_tables(file, reader.sources.map.file(file).text()));
+        reader.left_out.add_unread(reader.sources.map.file(file).text());
+        shared.defaults.iter().flatten().for_each(|defaults| reader.left_out.add_node(defaults));
         return;
     };
     let Content::Map(map) = &root.content else { return };
     let index = spec.pipelines.len();
     check_version(reader, &root, &map.entries, "a pipeline file");
+    reader.renderer.lost_vars.clone_from(&shared.lost_vars);
     let own_vars = vars(reader, map.get("vars"));
     let first_use = spec.vars.len();
     spec.vars.extend(var_uses(map.get("vars"), &own_vars, Some(index)));
@@ -61,7 +62,12 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec, shared: &Sha
         }) else {
             continue;
         };
-        let mut context = TableContext { layer, pipeline: index, shape: &shape, defaults: below.as_ref(), vars: &vars, names };
+        // What the tables use that nobody can read, they may use through defaults.
+        if map.get(layer.as_str()).is_some_and(|section| matches!(section.value.content, Content::Broken)) {
+            low.into_iter().flatten().for_each(|defaults| reader.left_out.add_node(defaults));
+        }
+        let defaults_are_lost = low.into_iter().flatten().any(|defaults| matches!(defaults.content, Content::Broken));
+        let mut context = TableContext { layer, pipeline: index, shape: &shape, defaults: below.as_ref(), defaults_are_lost, vars: &vars, names };
         for entry in section(reader, map.get(layer.as_str()), layer.as_str()).unwrap_or_default() {
             table::read(reader, spec, &mut context, entry);
         }
@@ -135,7 +141,7 @@ pub(crate) fn index_names(spans: &mut SpanIndex, map: &Map) {
     for entry in map.entries.iter().filter(|entry| SECTIONS.contains(&&*entry.key.text)) {
         spans.insert(format!("/{}", entry.key.text), Some(entry.key.span), entry.value.span);
         for inner in entry.value.map().into_iter().flat_map(|map| &map.entries) {
-            spans.insert(format!("/{}/{}", entry.key.text, inner.key.text.replace('~', "~0").replace('/', "~1")), Some(inner.key.span), inner.value.span);
+            spans.insert(format!("/{}/{}", entry.key.text, pointer_part(&inner.key.text)), Some(inner.key.span), inner.value.span);
         }
     }
 }

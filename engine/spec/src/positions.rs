@@ -32,7 +32,7 @@ pub(crate) fn file_text(text: &str, file: FileId, rendered: Option<&Rendered>) -
 }
 
 fn placed(file: FileId, rendered: Range<usize>, source: Range<usize>) -> Piece {
-    Piece { rendered, source: Span::new(file, source.start, source.end) }
+    Piece { rendered, source: Span::new(file, source.start, source.end), inserted: false }
 }
 
 /// Rendered bytes to value bytes to file bytes.
@@ -40,7 +40,7 @@ fn compose(rendered: &Rendered, decoded: &[DecodedPiece], whole: Span) -> Vec<Pi
     let mut pieces = Vec::with_capacity(rendered.pieces.len() + decoded.len());
     for piece in &rendered.pieces {
         if !piece.exact {
-            push_inexact(&mut pieces, piece.rendered.clone(), source_span(decoded, whole, &piece.origin));
+            push_inexact(&mut pieces, piece.rendered.clone(), source_span(decoded, whole, &piece.origin), true);
             continue;
         }
         let mut at = piece.origin.start;
@@ -52,9 +52,9 @@ fn compose(rendered: &Rendered, decoded: &[DecodedPiece], whole: Span) -> Vec<Pi
             let range = to_rendered(start)..to_rendered(end);
             if place.decoded.len() == place.source.len() {
                 let source = place.source.start + (start - place.decoded.start);
-                pieces.push(Piece { rendered: range.clone(), source: Span::new(whole.file, source, source + range.len()) });
+                pieces.push(Piece { rendered: range.clone(), source: Span::new(whole.file, source, source + range.len()), inserted: false });
             } else {
-                push_inexact(&mut pieces, range, Span::new(whole.file, place.source.start, place.source.end));
+                push_inexact(&mut pieces, range, Span::new(whole.file, place.source.start, place.source.end), false);
             }
             at = end;
         }
@@ -63,12 +63,12 @@ fn compose(rendered: &Rendered, decoded: &[DecodedPiece], whole: Span) -> Vec<Pi
 }
 
 /// A piece that maps as a whole. One that happens to be as long as its source is cut, because equal length means byte by byte.
-fn push_inexact(pieces: &mut Vec<Piece>, rendered: Range<usize>, source: Span) {
+fn push_inexact(pieces: &mut Vec<Piece>, rendered: Range<usize>, source: Span, inserted: bool) {
     let width = (source.end - source.start) as usize;
     if width == rendered.len() && width > 1 {
-        pieces.push(Piece { rendered: rendered.start..rendered.start + 1, source });
-        pieces.push(Piece { rendered: rendered.start + 1..rendered.end, source });
+        pieces.push(Piece { rendered: rendered.start..rendered.start + 1, source, inserted });
+        pieces.push(Piece { rendered: rendered.start + 1..rendered.end, source, inserted });
     } else {
-        pieces.push(Piece { rendered, source });
+        pieces.push(Piece { rendered, source, inserted });
     }
 }

@@ -4,7 +4,7 @@ use crate::model::{Layer, LintSettings, ProjectSpec, StateSettings, VarUse};
 use crate::names::name_finding;
 use crate::reader::{Reader, record};
 use crate::shape::{Dynamic, Walk, any_value, is_misspelt};
-use crate::template::Scope;
+use crate::template::{LostVars, Scope};
 use crate::yaml::{Content, Entry, Node, load};
 use crate::{SpanIndex, codes, connection, pipeline};
 use karat_diagnostics::{Diagnostic, Edit, FileId, Fix, Span};
@@ -18,6 +18,16 @@ pub(crate) struct Shared {
     pub(crate) vars: Vars,
     /// `defaults`, by layer.
     pub(crate) defaults: [Option<Rc<Node>>; 3],
+    /// Vars that are defined, but could not be read.
+    pub(crate) lost_vars: LostVars,
+}
+
+impl Shared {
+    /// What a project file holds that nobody can read.
+    fn unknown(file: FileId) -> Self {
+        let broken = Rc::new(Node::leaf(Span::start_of(file), Content::Broken, false));
+        Self { vars: Vars::new(), defaults: [0; 3].map(|_| Some(Rc::clone(&broken))), lost_vars: LostVars::all() }
+    }
 }
 
 /// Vars of one file, in order.
@@ -26,7 +36,10 @@ pub(crate) type Vars = Vec<(String, Value)>;
 /// Reads the project file, if there is one.
 pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec) -> Shared {
     let Some(file) = reader.sources.project_file else { return Shared::default() };
-    let Some(root) = document(reader, file) else { return Shared::default() };
+    let Some(root) = document(reader, file) else {
+        reader.left_out.add_unread(reader.sources.map.file(file).text());
+        return Shared::unknown(file);
+    };
     let Content::Map(map) = &root.content else { return Shared::default() };
     let shape = Rc::clone(&reader.project_shape);
     let Some(known) = record(&shape) else { return Shared::default() };
@@ -44,7 +57,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec) -> Shared {
         apply(&mut reader.findings, spec, values);
     }
     spec.connections = connection::read(reader, map.get("connections"), &scope);
-    Shared { vars, defaults: defaults(reader, map.get("defaults")) }
+    Shared { vars, defaults: defaults(reader, map.get("defaults")), lost_vars: reader.renderer.lost_vars.clone() }
 }
 
 fn apply(findings: &mut Vec<Diagnostic>, spec: &mut ProjectSpec, mut values: Map<String, Value>) {
@@ -73,6 +86,7 @@ pub(crate) fn take<T: DeserializeOwned>(findings: &mut Vec<Diagnostic>, spans: &
 pub(crate) fn document(reader: &mut Reader<'_>, file: FileId) -> Option<Rc<Node>> {
     let text = reader.sources.map.file(file).text();
     let loaded = load(file, text, &mut reader.findings);
+    reader.left_out.extend(loaded.left_out);
     let Some(root) = loaded.root else {
         if !loaded.truncated {
             let finding = Diagnostic::error(codes::EMPTY, "the file holds no YAML", Span::start_of(file));
@@ -130,12 +144,25 @@ pub(crate) fn check_version(reader: &mut Reader<'_>, root: &Node, entries: &[Ent
 
 /// Reads `vars`: names checked, `${NAME}` filled in; templates see no vars yet.
 pub(crate) fn vars(reader: &mut Reader<'_>, entry: Option<&Entry>) -> Vars {
-    let Some(entries) = section(reader, entry, "vars") else { return Vec::new() };
+    let Some(entries) = section(reader, entry, "vars") else {
+        if entry.is_some_and(|entry| !entry.value.is_null()) {
+            reader.renderer.lost_vars = LostVars::all();
+        }
+        return Vec::new();
+    };
     let scope = Scope::new(Vec::new());
     let mut vars = Vec::with_capacity(entries.len());
     for entry in entries {
         reader.findings.extend(name_finding("var", &entry.key.text, entry.key.span));
         let value = reader.render(&entry.value, &scope);
+        if value.holds_secret() {
+            reader.renderer.secret_vars.extend([entry.key.text.to_string(), "*".to_owned()]);
+        }
+        if matches!(value.content, Content::Broken) {
+            reader.renderer.lost_vars.add(&entry.key.text);
+        } else {
+            reader.renderer.lost_vars.remove(&entry.key.text);
+        }
         vars.push((entry.key.text.to_string(), any_value(&value)));
     }
     vars
@@ -160,6 +187,7 @@ pub(crate) fn section<'n>(reader: &mut Reader<'_>, entry: Option<&'n Entry>, key
         Content::Broken => None,
         Content::Scalar(_) if entry.value.is_null() => None,
         Content::Scalar(_) | Content::List(_) => {
+            reader.left_out.add_node(&entry.value);
             let found = if matches!(entry.value.content, Content::List(_)) { "a list" } else { "a text" };
             let finding = Diagnostic::error(codes::WRONG_TYPE, format!("`{key}` expects a mapping from names; found {found}"), entry.value.span);
             reader.findings.push(finding.with_help(format!("write it like `{key}: {{ name: … }}`")));
@@ -171,7 +199,10 @@ pub(crate) fn section<'n>(reader: &mut Reader<'_>, entry: Option<&'n Entry>, key
 /// Reads `defaults`, and checks them on their own: a layer without tables must not hide a mistake.
 pub(crate) fn defaults(reader: &mut Reader<'_>, entry: Option<&Entry>) -> [Option<Rc<Node>>; 3] {
     let mut layers = [None, None, None];
-    let Some(entries) = section(reader, entry, "defaults") else { return layers };
+    let Some(entries) = section(reader, entry, "defaults") else {
+        let broken = entry.filter(|entry| matches!(entry.value.content, Content::Broken)).map(|entry| Rc::clone(&entry.value));
+        return [0; 3].map(|_| broken.clone());
+    };
     let shape = crate::reader::field(&reader.pipeline_shape, "defaults");
     let Some(known) = shape.as_deref().and_then(record) else { return layers };
     for entry in entries {
@@ -185,7 +216,7 @@ pub(crate) fn defaults(reader: &mut Reader<'_>, entry: Option<&Entry>) -> [Optio
         let Some(field) = known.fields.get(layer.as_str()) else { continue };
         let subject = crate::table::subject(layer);
         Walk::new(subject, entry.value.span, Dynamic::Partial, &mut reader.findings).value(&entry.value, &field.shape);
-        if matches!(entry.value.content, Content::Map(_)) {
+        if matches!(entry.value.content, Content::Map(_) | Content::Broken) {
             layers[layer as usize] = Some(Rc::clone(&entry.value));
         }
     }

@@ -5,7 +5,7 @@ use crate::positions::value_span;
 use crate::shape::{Record, Shape, compile};
 use crate::template::{Problem, Renderer, Scope};
 use crate::yaml::{Content, Entry, Map, Node, Scalar};
-use crate::{Catalog, Environment, SourceSet, codes};
+use crate::{Catalog, Environment, LeftOut, SourceSet, codes};
 use karat_diagnostics::{Diagnostic, Span};
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
@@ -19,6 +19,7 @@ pub(crate) struct Reader<'a> {
     pub(crate) catalog: &'a Catalog,
     pub(crate) renderer: Renderer<'a>,
     pub(crate) findings: Vec<Diagnostic>,
+    pub(crate) left_out: LeftOut,
     pub(crate) pipeline_shape: Rc<Shape>,
     pub(crate) project_shape: Rc<Shape>,
     plugin_shapes: HashMap<String, Rc<Shape>>,
@@ -35,6 +36,7 @@ impl<'a> Reader<'a> {
             catalog,
             renderer: Renderer::new(environment),
             findings: Vec::new(),
+            left_out: LeftOut::default(),
             pipeline_shape: compile(pipeline),
             project_shape: compile(project),
             plugin_shapes: HashMap::new(),
@@ -75,6 +77,7 @@ impl<'a> Reader<'a> {
             Ok(None) => node.content.clone(),
             Ok(Some(rendered)) => Content::Scalar(Scalar { rendered: Some(Rc::new(rendered)), ..scalar.clone() }),
             Err(problems) => {
+                self.left_out.add_use(&scalar.text);
                 for problem in problems {
                     let span = value_span(&self.sources.map, node, scalar, &problem.range);
                     self.problem(problem, span);

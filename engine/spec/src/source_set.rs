@@ -11,6 +11,8 @@ pub struct SourceSet {
     pub root: PathBuf,
     /// `karat.yaml`, if the project has one.
     pub project_file: Option<FileId>,
+    /// `karat.lock`, if the project has one.
+    pub lock_file: Option<FileId>,
     /// The pipeline files, sorted by path.
     pub pipeline_files: Vec<FileId>,
     /// Every `*.sql` file below the root, by path relative to the root with `/` between names.
@@ -22,7 +24,7 @@ pub struct SourceSet {
 impl SourceSet {
     /// A set of texts that are not on disk: `(path relative to the root, text)`.
     ///
-    /// `karat.yaml` is the project file, `*.sql` are SQL files, everything else is a pipeline. For tests, and for editors with unsaved files.
+    /// `karat.yaml` is the project file, `karat.lock` the lock, `*.sql` are SQL files, everything else is a pipeline. For tests, and for editors with unsaved files.
     #[must_use]
     pub fn from_texts(root: impl Into<PathBuf>, texts: &[(&str, &str)]) -> Self {
         let mut set = Self { root: root.into(), ..Self::default() };
@@ -32,6 +34,8 @@ impl SourceSet {
             let id = set.map.add(SourceFile::new(path, text));
             if path == "karat.yaml" {
                 set.project_file = Some(id);
+            } else if path == crate::LOCK_FILE {
+                set.lock_file = Some(id);
             } else if path.ends_with(".sql") {
                 set.sql_files.insert(path.to_owned(), id);
             } else {

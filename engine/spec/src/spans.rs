@@ -2,6 +2,7 @@
 
 use karat_diagnostics::Span;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -73,8 +74,16 @@ impl SpanIndex {
     }
 }
 
+/// A key as part of a JSON pointer.
+#[must_use]
+pub fn pointer_part(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
 /// A text as the engine uses it (templates rendered, block scalar unindented), with the way back to the source.
-#[derive(Debug, Clone)]
+///
+/// Its `Debug` form shows `***` for what a template or the environment put in, because that may be a secret of any length.
+#[derive(Clone)]
 pub struct SqlText {
     text: Arc<str>,
     pieces: Arc<[Piece]>,
@@ -88,6 +97,25 @@ pub struct Piece {
     pub rendered: Range<usize>,
     /// Bytes of the source.
     pub source: Span,
+    /// True when a template or the environment put these bytes in: they are not what stands in the source.
+    pub inserted: bool,
+}
+
+impl fmt::Debug for SqlText {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = String::with_capacity(self.text.len());
+        let mut at = 0;
+        for piece in self.pieces.iter().filter(|piece| piece.inserted) {
+            // Two pieces may come from one tag.
+            if piece.rendered.start > at || at == 0 {
+                shown.push_str(self.text.get(at..piece.rendered.start).unwrap_or_default());
+                shown.push_str("***");
+            }
+            at = piece.rendered.end;
+        }
+        shown.push_str(self.text.get(at..).unwrap_or_default());
+        out.debug_tuple("SqlText").field(&shown).finish()
+    }
 }
 
 impl SqlText {

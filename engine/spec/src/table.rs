@@ -23,6 +23,8 @@ pub(crate) struct TableContext<'a> {
     pub(crate) pipeline: usize,
     pub(crate) shape: &'a Shape,
     pub(crate) defaults: Option<&'a Rc<Node>>,
+    /// True when some of the defaults could not be read, so that what seems missing may be there.
+    pub(crate) defaults_are_lost: bool,
     pub(crate) vars: &'a TemplateValue,
     pub(crate) names: &'a mut Names,
 }
@@ -54,6 +56,8 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mu
                     "write its keys below it, such as `sql`"
                 }));
             }
+            reader.left_out.add_node(context.defaults.unwrap_or(&entry.value));
+            reader.left_out.add_node(&entry.value);
             spec.broken_tables.push((TableName::new(context.layer, &*entry.key.text), entry.key.span));
             return;
         }
@@ -66,7 +70,11 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mu
             let node = reader.render(&for_each.value, &scope);
             match combinations(reader, &node) {
                 Some(combined) => combined,
-                None => return,
+                None => {
+                    reader.left_out.add_table(&entry.key.text);
+                    reader.left_out.add_node(&written);
+                    return;
+                }
             }
         }
     };
@@ -74,7 +82,11 @@ pub(crate) fn read(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mu
     let mut reported: HashSet<(Code, Option<Span>)> = HashSet::new();
     for bindings in combined {
         let before = reader.findings.len();
+        let tables = spec.tables.len();
         one(reader, spec, context, &Written { entry, merged: &written, bindings });
+        if spec.tables.len() == tables || spec.tables.last().is_some_and(|table| table.incomplete) {
+            reader.left_out.add_node(&written);
+        }
         let place = |finding: &Diagnostic| (finding.code, finding.primary.as_ref().map(|label| label.span));
         let new = reader.findings.split_off(before);
         let fresh: Vec<Diagnostic> = new.into_iter().filter(|finding| !reported.contains(&place(finding))).collect();
@@ -95,7 +107,10 @@ struct Written<'a> {
 /// Renders, checks and types one table.
 fn one(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mut TableContext<'_>, written: &Written<'_>) {
     let Written { entry, merged, bindings } = written;
-    let Some(name) = table_name(reader, context, entry, bindings) else { return };
+    let Some(name) = table_name(reader, context, entry, bindings) else {
+        reader.left_out.add_table(&entry.key.text);
+        return;
+    };
     let name_span = entry.key.span;
     if let Some(first) = context.names.tables.get(&name) {
         let finding = Diagnostic::error(codes::DUPLICATE_NAME, format!("the table `{name}` is defined twice"), name_span);
@@ -119,7 +134,7 @@ fn one(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mut TableConte
 
     let mut walk = Walk::new(subject(context.layer), name_span, Dynamic::Rendered, &mut reader.findings);
     let value = walk.value(&node, context.shape);
-    let (mut spans, unresolved, incomplete) = (walk.spans, walk.unresolved, walk.incomplete);
+    let (mut spans, unresolved, incomplete) = (walk.spans, walk.unresolved, walk.incomplete || context.defaults_are_lost);
     if let Some(for_each) = map.get("for_each") {
         spans.insert("/for_each", Some(for_each.key.span), for_each.value.span);
     }
@@ -127,6 +142,8 @@ fn one(reader: &mut Reader<'_>, spec: &mut ProjectSpec, context: &mut TableConte
     let sql = if context.layer == Layer::Bronze { Sql::default() } else { sql(reader, map, rendered, &scope, &|| table_scope(context, &name, bindings, false)) };
     let definition = value.filter(|_| usable && !sql.broken).and_then(|value| definition(reader, context.layer, value, name_span));
     let Some(definition) = definition else {
+        // The text of a `sql_file` is not in the YAML.
+        reader.left_out.add_use(sql.text.as_ref().map_or("", |text| text.as_str()));
         spec.broken_tables.push((name, name_span));
         return;
     };
@@ -192,7 +209,7 @@ fn table_scope(context: &TableContext<'_>, name: &TableName, bindings: &Bindings
 /// Rules between keys; false when what the table needs is not there.
 fn check_keys(reader: &mut Reader<'_>, context: &TableContext<'_>, map: &Map, name_span: Span) -> bool {
     let layer = context.layer;
-    let misspelt = |key: &str| record(context.shape).is_some_and(|record| is_misspelt(key, &map.entries, record));
+    let misspelt = |key: &str| context.defaults_are_lost || record(context.shape).is_some_and(|record| is_misspelt(key, &map.entries, record));
     exclusive(reader, map);
     if let Some(cdc) = map.get("cdc").and_then(|entry| entry.value.map()) {
         exclusive(reader, cdc);
@@ -219,7 +236,7 @@ fn check_keys(reader: &mut Reader<'_>, context: &TableContext<'_>, map: &Map, na
     let Some(keys) = from.value.map() else { return false };
     let mut complete = exclusive(reader, keys);
     let from_shape = field(context.shape, "from");
-    let misspelt = |key: &str| from_shape.as_deref().and_then(record).is_some_and(|record| is_misspelt(key, &keys.entries, record));
+    let misspelt = |key: &str| context.defaults_are_lost || from_shape.as_deref().and_then(record).is_some_and(|record| is_misspelt(key, &keys.entries, record));
     if keys.get("connection").is_none() && misspelt("connection") {
         complete = false;
     } else if keys.get("connection").is_none() {
@@ -311,6 +328,7 @@ fn sql_from_file(reader: &mut Reader<'_>, entry: &Entry, scalar: &Scalar, scope:
     let mut render = |scope: &Scope| match reader.renderer.render(source, scope) {
         Ok(rendered) => Some((file_text(source, file, rendered.as_ref()), rendered.is_some_and(|rendered| rendered.unresolved))),
         Err(problems) => {
+            reader.left_out.add_use(source);
             for problem in problems {
                 let span = Span::new(file, problem.range.start, problem.range.end);
                 reader.problem(problem, span);

@@ -97,6 +97,8 @@ fn syntax_errors_have_a_place_and_other_files_go_on() {
               ? close the quote, or indent the lines of the text
             d.yaml:2:11 S001 `[` is never closed [[]
               ? add the missing `]`
+            d.yaml:3:1 S013 `b` is not a key of a pipeline file [b]
+              = keys: `bronze`, `connections`, `defaults`, `description`, `gold`, `name`, `owner`, `schedule`, `silver`, `tags`, `vars`, `version`
             e.yaml:2:15 S001 this is not YAML: a `:` cannot stand here [:]
               ? quote a text that contains `: `
             f.yaml:2:1 S001 this is not YAML: this line has no `:` behind its key [n]

@@ -1,11 +1,14 @@
 //! Integer arithmetic that fails instead of wrapping around.
 //!
 //! DataFusion 53 computes `10000000000 * 10000000000` as 7766279631452241920 without a word. After types are known, every integer
-//! `+`, `-`, `*` and negation becomes a function that uses Arrow's checked kernels; so constant folding is checked as well.
+//! `+`, `-`, `*`, negation and `abs` becomes a function that uses Arrow's checked kernels; so constant folding is checked as well.
 //! Division and remainder are checked by DataFusion already; floats follow IEEE 754 (a division by zero gives infinity).
 
 use crate::statement::shorten;
+use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::compute::kernels::cmp::lt;
 use datafusion::arrow::compute::kernels::numeric::{add, mul, neg, sub};
+use datafusion::arrow::compute::kernels::zip::zip;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -41,7 +44,8 @@ fn check_plan(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let names = NamePreserver::new(&plan);
     let rewritten = plan.map_expressions(|expr| {
         let name = names.save(&expr);
-        Ok(expr.transform_up(|expr| check_expr(expr, &schema))?.update_data(|expr| name.restore(expr)))
+        // Downwards, so that a message shows what was written below, and not the functions that replace it.
+        Ok(expr.transform_down(|expr| check_expr(expr, &schema))?.update_data(|expr| name.restore(expr)))
     })?;
     if rewritten.transformed { rewritten.map_data(LogicalPlan::recompute_schema) } else { Ok(rewritten) }
 }
@@ -62,16 +66,28 @@ fn check_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             operation
         }
         Expr::Negative(inner) if inner.get_type(schema)?.is_signed_integer() => Operation::Negate,
+        Expr::ScalarFunction(call) if is_absolute(call) && call.args[0].get_type(schema)?.is_signed_integer() => Operation::Absolute,
         _ => return Ok(Transformed::no(expr)),
     };
-    let text = shorten(&expr.human_display().to_string());
+    let text = match &expr {
+        // A function shows its arguments in their debug form.
+        Expr::ScalarFunction(call) => format!("abs({})", call.args[0].human_display()),
+        other => other.human_display().to_string(),
+    };
+    let text = shorten(&text);
     let args = match expr {
         Expr::BinaryExpr(BinaryExpr { left, right, .. }) => vec![*left, *right],
         Expr::Negative(inner) => vec![*inner],
+        Expr::ScalarFunction(call) => call.args,
         other => return Ok(Transformed::no(other)),
     };
     let function = ScalarUDF::new_from_impl(CheckedInteger { operation, text, signature: Signature::any(args.len(), Volatility::Immutable) });
     Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(function), args))))
+}
+
+/// DataFusion's own `abs`, whose error shows the value and not the expression.
+fn is_absolute(call: &ScalarFunction) -> bool {
+    call.func.name() == "abs" && call.args.len() == 1
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,6 +96,7 @@ enum Operation {
     Subtract,
     Multiply,
     Negate,
+    Absolute,
 }
 
 impl Operation {
@@ -87,12 +104,13 @@ impl Operation {
         match self {
             Self::Add => "+",
             Self::Subtract | Self::Negate => "-",
+            Self::Absolute => "abs",
             Self::Multiply => "*",
         }
     }
 }
 
-/// One checked operation; shown as the infix operator that it replaces.
+/// One checked operation; shown as the operator or function that it replaces.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct CheckedInteger {
     operation: Operation,
@@ -105,8 +123,19 @@ impl CheckedInteger {
     fn infix(&self, args: &[String]) -> String {
         match args {
             [left, right] => format!("{left} {} {right}", self.operation.sign()),
+            _ if self.operation == Operation::Absolute => format!("abs({})", args.join(", ")),
             _ => format!("(- {})", args.join(", ")),
         }
+    }
+
+    /// The operations on one operand.
+    fn alone(&self, values: &ArrayRef) -> Result<ArrayRef> {
+        if self.operation == Operation::Negate {
+            return Ok(neg(values)?);
+        }
+        let zero = ScalarValue::new_zero(values.data_type())?.to_scalar()?;
+        let is_negative = lt(values, &zero)?;
+        Ok(zip(&is_negative, &neg(values)?, values)?)
     }
 }
 
@@ -121,6 +150,7 @@ impl ScalarUDFImpl for CheckedInteger {
             Operation::Subtract => "checked_subtract",
             Operation::Multiply => "checked_multiply",
             Operation::Negate => "checked_negate",
+            Operation::Absolute => "checked_absolute",
         }
     }
 
@@ -150,9 +180,9 @@ impl ScalarUDFImpl for CheckedInteger {
             (Operation::Add, [left, right]) => apply(left, right, add),
             (Operation::Subtract, [left, right]) => apply(left, right, sub),
             (Operation::Multiply, [left, right]) => apply(left, right, mul),
-            (Operation::Negate, [ColumnarValue::Array(values)]) => neg(values).map(ColumnarValue::Array).map_err(Into::into),
-            (Operation::Negate, [ColumnarValue::Scalar(value)]) => {
-                neg(&value.to_array()?).map_err(Into::into).and_then(|values| ScalarValue::try_from_array(&values, 0)).map(ColumnarValue::Scalar)
+            (Operation::Negate | Operation::Absolute, [ColumnarValue::Array(values)]) => self.alone(values).map(ColumnarValue::Array),
+            (Operation::Negate | Operation::Absolute, [ColumnarValue::Scalar(value)]) => {
+                self.alone(&value.to_array()?).and_then(|values| ScalarValue::try_from_array(&values, 0)).map(ColumnarValue::Scalar)
             }
             _ => return exec_err!("`{}` takes other arguments", self.text),
         };

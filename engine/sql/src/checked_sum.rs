@@ -51,7 +51,7 @@ impl AggregateUDFImpl for CheckedSum {
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         let Some(total) = Total::of(&args) else { return self.inner.accumulator(args) };
-        Ok(if args.is_distinct { Box::new(DistinctTotal { total, seen: HashMap::new() }) } else { Box::new(PlainTotal { total, sum: 0, rows: 0 }) })
+        Ok(if args.is_distinct { Box::new(DistinctTotal::new(total)) } else { Box::new(PlainTotal { total, sum: 0, rows: 0 }) })
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
@@ -102,10 +102,10 @@ fn state_type(result: &DataType) -> Option<DataType> {
 
 /// What all accumulators share: the result's type and the name for messages.
 #[derive(Debug, Clone)]
-struct Total {
-    result: DataType,
-    state: DataType,
-    name: String,
+pub(crate) struct Total {
+    pub(crate) result: DataType,
+    pub(crate) state: DataType,
+    pub(crate) name: String,
 }
 
 impl Total {
@@ -114,16 +114,16 @@ impl Total {
         state_type(&result).map(|state| Self { result, state, name: args.name.to_owned() })
     }
 
-    fn overflow<T>(&self) -> Result<T> {
+    pub(crate) fn overflow<T>(&self) -> Result<T> {
         exec_err!("the total of `{}` does not fit {}", shorten(&self.name), type_name(&self.result))
     }
 
-    fn add(&self, sum: i128, value: i128) -> Result<i128> {
+    pub(crate) fn add(&self, sum: i128, value: i128) -> Result<i128> {
         sum.checked_add(value).map_or_else(|| self.overflow(), Ok)
     }
 
     /// Calls `each` with the position and the value of every row that is not NULL.
-    fn each_value(&self, values: &ArrayRef, mut each: impl FnMut(usize, i128) -> Result<()>) -> Result<()> {
+    pub(crate) fn each_value(&self, values: &ArrayRef, mut each: impl FnMut(usize, i128) -> Result<()>) -> Result<()> {
         match values.data_type() {
             DataType::Int64 => visit::<Int64Type>(values, |at, value| each(at, i128::from(value))),
             DataType::UInt64 => visit::<UInt64Type>(values, |at, value| each(at, i128::from(value))),
@@ -132,11 +132,11 @@ impl Total {
         }
     }
 
-    fn state_array(&self, sums: impl IntoIterator<Item = Option<i128>>) -> ArrayRef {
+    pub(crate) fn state_array(&self, sums: impl IntoIterator<Item = Option<i128>>) -> ArrayRef {
         Arc::new(sums.into_iter().collect::<Decimal128Array>().with_data_type(self.state.clone()))
     }
 
-    fn result_array(&self, sums: impl IntoIterator<Item = Option<i128>>) -> Result<ArrayRef> {
+    pub(crate) fn result_array(&self, sums: impl IntoIterator<Item = Option<i128>>) -> Result<ArrayRef> {
         let sums = sums.into_iter();
         Ok(match &self.result {
             DataType::Int64 => {
@@ -162,7 +162,7 @@ impl Total {
         })
     }
 
-    fn result_scalar(&self, sum: Option<i128>) -> Result<ScalarValue> {
+    pub(crate) fn result_scalar(&self, sum: Option<i128>) -> Result<ScalarValue> {
         ScalarValue::try_from_array(&self.result_array([sum])?, 0)
     }
 }
@@ -225,10 +225,22 @@ impl Accumulator for PlainTotal {
 
 /// The total of different values, also over a sliding window.
 #[derive(Debug)]
-struct DistinctTotal {
+pub(crate) struct DistinctTotal {
     total: Total,
     /// How often each value stands in the window.
     seen: HashMap<i128, u64>,
+}
+
+impl DistinctTotal {
+    pub(crate) fn new(total: Total) -> Self {
+        Self { total, seen: HashMap::new() }
+    }
+
+    /// The total of the different values, and how many there are.
+    pub(crate) fn sum_and_count(&self) -> Result<(i128, u64)> {
+        let sum = self.seen.keys().try_fold(0, |sum, value| self.total.add(sum, *value))?;
+        Ok((sum, self.seen.len() as u64))
+    }
 }
 
 impl Accumulator for DistinctTotal {
@@ -271,8 +283,8 @@ impl Accumulator for DistinctTotal {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let sum = self.seen.keys().try_fold(0, |sum, value| self.total.add(sum, *value))?;
-        self.total.result_scalar((!self.seen.is_empty()).then_some(sum))
+        let (sum, count) = self.sum_and_count()?;
+        self.total.result_scalar((count > 0).then_some(sum))
     }
 
     fn size(&self) -> usize {

@@ -7,7 +7,7 @@ use crate::statement::shorten;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, Diagnostic as SqlDiagnostic, SchemaError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span as SqlSpan};
-use karat_diagnostics::nearest;
+use karat_diagnostics::{nearest, quoted};
 use std::str::FromStr;
 
 /// One mistake.
@@ -100,7 +100,7 @@ fn of_schema(error: &SchemaError, diagnostic: Option<&SqlDiagnostic>) -> Plannin
                 let mut tables: Vec<String> = valid_fields.iter().filter_map(|valid| valid.relation.as_ref().map(ToString::to_string)).collect();
                 tables.sort_unstable();
                 tables.dedup();
-                let help = (!tables.is_empty()).then(|| format!("columns here come from {}", quoted(tables.iter().map(String::as_str))));
+                let help = (!tables.is_empty()).then(|| format!("columns here come from {}", quoted(&tables)));
                 return PlanningProblem::new(Class::UnknownColumn, format!("`{}.{}` names `{table}`, which is not read here", table, field.name)).label("not read here").help(help);
             }
             PlanningProblem::new(Class::UnknownColumn, format!("there is no column `{}`", field.name)).label("no such column").help(column_help(&field.name, &names))
@@ -213,10 +213,6 @@ fn split_operator(text: &str) -> Option<((&str, &str), &str)> {
 fn sql_type(text: &str) -> String {
     let text = text.trim().trim_start_matches("Field { ");
     DataType::from_str(text).map_or_else(|_| text.to_owned(), |data_type| type_name(&data_type))
-}
-
-fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn choices(names: &[&str]) -> String {

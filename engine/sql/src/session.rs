@@ -1,10 +1,10 @@
 //! DataFusion sessions: what every query of Karat has in common.
 
 use crate::checked_integer::CheckIntegers;
-use crate::checked_sum;
 use crate::engine::SqlInput;
 use crate::error::sql_error;
 use crate::known_filter::KnownFilters;
+use crate::{checked_average, checked_sum};
 use chrono::{DateTime, Utc};
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider, SchemaProvider};
 use datafusion::common::config::SpillCompression;
@@ -107,6 +107,7 @@ pub(crate) fn bare(config: SessionConfig, runtime: Arc<RuntimeEnv>, catalogs: Ar
         .with_execution_props(properties.with_query_execution_start_time(now))
         .build();
     checked_sum::register(&mut state);
+    checked_average::register(&mut state);
     state
 }
 

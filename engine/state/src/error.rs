@@ -1,10 +1,10 @@
-//! What can go wrong with the state file.
+//! What can go wrong with state.
 
 use crate::Owner;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// An error of the state store. Each names the file.
+/// An error of the state store. Each names the file or the database.
 #[derive(Debug, Error)]
 pub enum StateError {
     /// Another run holds the lease.
@@ -19,19 +19,19 @@ pub enum StateError {
         /// The epoch this run had.
         epoch: u64,
     },
-    /// The file is no state file, or its content contradicts itself.
-    #[error("state file `{}` is damaged: {reason}", .path.display())]
+    /// It is no state, or its content contradicts itself.
+    #[error("{place} is damaged: {reason}")]
     Corrupt {
-        /// The file.
-        path: PathBuf,
+        /// The file or database.
+        place: String,
         /// What does not fit.
         reason: String,
     },
     /// A newer Karat wrote it.
-    #[error("state file `{}` has format {found}, this build knows up to {known}", .path.display())]
+    #[error("{place} has format {found}, this build knows up to {known}")]
     NewerFormat {
-        /// The file.
-        path: PathBuf,
+        /// The file or database.
+        place: String,
         /// Its format.
         found: i64,
         /// The newest known one.
@@ -53,13 +53,19 @@ pub enum StateError {
         /// Why not.
         source: std::io::Error,
     },
-    /// SQLite refused.
-    #[error("cannot {action} in state file `{}`", .path.display())]
+    /// The address of a state database cannot be used.
+    #[error("the state database's address cannot be used: {reason}")]
+    BadAddress {
+        /// Why not; never holds a secret.
+        reason: String,
+    },
+    /// The database refused, or did not answer.
+    #[error("cannot {action} in {place}")]
     Database {
         /// What was tried.
         action: &'static str,
-        /// The file.
-        path: PathBuf,
+        /// The file or database.
+        place: String,
         /// Why not.
         source: sqlx::Error,
     },
@@ -72,8 +78,9 @@ impl StateError {
         match self {
             Self::Held { .. } => Some("wait for that run to end, or stop it"),
             Self::Fenced { .. } => Some("let the other run finish, then run again"),
-            Self::Corrupt { .. } => Some("move the file away and run `karat state rebuild`: positions are read back from the targets"),
-            Self::NewerFormat { .. } => Some("use the newer build, or move the file away and run `karat state rebuild`"),
+            Self::Corrupt { .. } => Some("move it away and run `karat state rebuild`: positions are read back from the targets"),
+            Self::NewerFormat { .. } => Some("use the newer build, or move it away and run `karat state rebuild`"),
+            Self::BadAddress { .. } => Some("write `state: {type: postgres, url: \"postgres://user:password@host:5432/database\"}`, with the password from the environment"),
             Self::NetworkFileSystem { .. } => Some("set `state.path` in karat.yaml to a file on a local disk"),
             Self::Io { .. } | Self::Database { .. } => None,
         }

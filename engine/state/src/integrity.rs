@@ -16,8 +16,8 @@ pub(crate) fn seal(key: &str, value: &impl Serialize) -> Sealed {
     Sealed { body, crc }
 }
 
-pub(crate) fn unseal<T: DeserializeOwned>(path: &Path, key: &str, body: &str, crc: i64) -> Result<T, StateError> {
-    let damaged = |reason: String| StateError::Corrupt { path: path.to_owned(), reason };
+pub(crate) fn unseal<T: DeserializeOwned>(place: &str, key: &str, body: &str, crc: i64) -> Result<T, StateError> {
+    let damaged = |reason: String| StateError::Corrupt { place: place.to_owned(), reason };
     if checksum(key, body) != crc {
         return Err(damaged(format!("the checksum of `{key}` does not match")));
     }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use karat_plugin_api::{Generation, Position, StreamId};
+use karat_spec::model::LockedColumn;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -24,6 +25,9 @@ pub struct StreamState {
     pub hi: Position,
     /// The source's identity when it was last read.
     pub source_identity: Option<String>,
+    /// The columns as they were read last, so that the next run can say what changed; empty where that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_columns: Vec<LockedColumn>,
     /// Rows committed in this generation.
     pub rows: u64,
     /// When the newest commit was made.

@@ -102,6 +102,7 @@ mod tests {
             attempt: attempt.into(),
             hi: Position::Start,
             source_identity: None,
+            source_columns: Vec::new(),
             rows: 1,
             committed_at: DateTime::UNIX_EPOCH,
         }

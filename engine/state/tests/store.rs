@@ -22,6 +22,7 @@ fn stream(seq: u64, hi: i64) -> StreamState {
         attempt: format!("a{seq}"),
         hi: Position::Cursor { values: vec![CursorValue::Int(hi), CursorValue::Text("x'y".into())], tail: None, unsettled: None },
         source_identity: Some("id".into()),
+        source_columns: Vec::new(),
         rows: seq * 10,
         committed_at: DateTime::UNIX_EPOCH,
     }

@@ -29,6 +29,14 @@ pub(crate) struct Described {
     pub(crate) has_rowid: bool,
 }
 
+impl Described {
+    /// A name by which each row's number can be asked for; a column may have taken some of the names that SQLite has for it.
+    pub(crate) fn rowid_name(&self) -> Option<&'static str> {
+        let is_free = |name: &&str| !self.schema.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+        ["rowid", "_rowid_", "oid"].into_iter().find(is_free).filter(|_| self.has_rowid)
+    }
+}
+
 /// Looks `object` up.
 pub(crate) fn describe(connection: &Connection, path: &Path, object: &SourceObject) -> Result<Described, ConnectorError> {
     match object {

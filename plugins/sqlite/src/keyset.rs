@@ -12,7 +12,8 @@
 //! 4. The digest that the next run compares: everything from the new lower bound on.
 
 use crate::client::quote;
-use crate::reader::{Halt, Out, Query, Session, require_column};
+use crate::reader::{Halt, Out, Query, require_column};
+use crate::snapshot::Session;
 use crate::spelling;
 use crate::stored::{Held, bound};
 use crate::tail::Digest;

@@ -1,15 +1,19 @@
 //! SQLite as a source.
 //!
 //! Knows SQLite's catalogue, its loose types and its snapshots; must not know how a run is scheduled or where rows go.
-//! Read next: `schema.rs` (which declared type is read as what), then `keyset.rs` (what "new since last time" means).
+//! Read next: `schema.rs` (which declared type is read as what), then `keyset.rs` (what "new since last time" means), `snapshot.rs` (how several
+//! readers see the same rows).
 
+mod brake;
 mod client;
 mod config;
 mod describe;
 mod error;
 mod keyset;
+mod parallel;
 mod reader;
 mod schema;
+mod snapshot;
 mod source;
 mod spelling;
 mod stored;

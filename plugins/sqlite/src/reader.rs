@@ -1,9 +1,11 @@
-//! One read: a thread of its own, one read transaction, batches through a bounded channel.
+//! One read: a thread of its own, one snapshot, batches through a bounded channel.
 
+use crate::brake::{Brake, Pulled};
 use crate::client;
-use crate::describe::{Described, describe};
-use crate::error::wrap;
+use crate::describe::Described;
 use crate::keyset;
+use crate::parallel;
+use crate::snapshot::{self, Session};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
@@ -11,9 +13,9 @@ use futures::stream;
 use karat_plugin_api::cells::{Batcher, Misfit};
 use karat_plugin_api::{BatchStream, ConnectorError, ErrorKind, Position, ReadRequest, ReadStrategy, SourceBatch, SourceRead};
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, InterruptHandle, Row, params_from_iter};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use rusqlite::{Row, params_from_iter};
+use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// How many batches wait between the reader and whoever takes them.
@@ -41,39 +43,6 @@ impl SourceRead for SqliteRead {
                 Err(error) => stream::iter([Err(error)]).boxed(),
             })
             .boxed()
-    }
-}
-
-/// Stops the query when dropped.
-#[derive(Default)]
-struct Brake {
-    state: Mutex<BrakeState>,
-}
-
-#[derive(Default)]
-enum BrakeState {
-    #[default]
-    Idle,
-    Reading(InterruptHandle),
-    Pulled,
-}
-
-impl Brake {
-    fn engage(&self, connection: &Connection) -> Result<(), Halt> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*state, BrakeState::Pulled) {
-            return Err(Halt::Unwanted);
-        }
-        *state = BrakeState::Reading(connection.get_interrupt_handle());
-        Ok(())
-    }
-
-    fn pull(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let BrakeState::Reading(handle) = &*state {
-            handle.interrupt();
-        }
-        *state = BrakeState::Pulled;
     }
 }
 
@@ -127,6 +96,12 @@ pub(crate) enum Halt {
     Failed(ConnectorError),
 }
 
+impl From<Pulled> for Halt {
+    fn from(_: Pulled) -> Self {
+        Self::Unwanted
+    }
+}
+
 impl From<ConnectorError> for Halt {
     fn from(error: ConnectorError) -> Self {
         Self::Failed(error)
@@ -153,13 +128,6 @@ impl Out {
     }
 }
 
-/// A database in one read transaction.
-pub(crate) struct Session {
-    pub(crate) connection: Connection,
-    pub(crate) path: PathBuf,
-    pub(crate) described: Described,
-}
-
 /// One SELECT, in two parts, so that the row of an error can be asked for again.
 pub(crate) struct Query {
     /// What is selected.
@@ -171,19 +139,6 @@ pub(crate) struct Query {
 }
 
 impl Session {
-    fn open(path: &Path, request: &ReadRequest, brake: &Brake) -> Result<Self, Halt> {
-        let connection = client::open(path)?;
-        brake.engage(&connection)?;
-        connection.execute_batch("BEGIN").map_err(|error| wrap("begin reading", path, error))?;
-        let described = describe(&connection, path, &request.object)?;
-        Ok(Self { connection, path: path.to_owned(), described })
-    }
-
-    /// An error of SQLite while reading this object.
-    pub(crate) fn failed(&self, error: rusqlite::Error) -> ConnectorError {
-        wrap(&format!("read {}", self.described.label), &self.path, error)
-    }
-
     /// Reads all rows of a query into `batcher`; `each` looks at every row after it was added and may empty the batcher.
     pub(crate) fn scan(&self, query: &Query, batcher: &mut Batcher, mut each: impl FnMut(&mut Batcher, &Row<'_>) -> Result<(), Halt>) -> Result<(), Halt> {
         let sql = format!("SELECT {} {}", query.select, query.from);
@@ -203,9 +158,7 @@ impl Session {
 
     /// Names the row that a query gives as number `number`, from zero.
     fn place(&self, query: &Query, number: u64) -> String {
-        let names = ["rowid", "_rowid_", "oid"];
-        let free = names.iter().find(|name| !self.described.schema.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name)));
-        let Some(name) = free.filter(|_| self.described.has_rowid) else { return format!("row {} of this read", number + 1) };
+        let Some(name) = self.described.rowid_name() else { return format!("row {} of this read", number + 1) };
         let sql = format!("SELECT {name} {} LIMIT 1 OFFSET {number}", query.from);
         match self.connection.query_row(&sql, params_from_iter(&query.values), |row| row.get::<_, i64>(0)) {
             Ok(rowid) => format!("the row with rowid {rowid}"),
@@ -215,12 +168,16 @@ impl Session {
 }
 
 fn run(read: &SqliteRead, out: &mut Out, brake: &Brake) -> Result<(), Halt> {
-    let session = Session::open(&read.path, &read.request, brake)?;
-    check_columns(&session, &read.request)?;
-    match &read.request.strategy {
-        ReadStrategy::Full => read_all(&session, &read.request, out),
-        ReadStrategy::Keyset { .. } => keyset::read(&session, &read.request, out),
-        ReadStrategy::NewFiles { .. } => Err(Halt::Failed(ConnectorError::new(ErrorKind::Unsupported, "a database has no files to remember"))),
+    let sessions = snapshot::open(&read.path, &read.request, brake)?;
+    for session in &sessions {
+        check_columns(session, &read.request)?;
+    }
+    match (&read.request.strategy, sessions.as_slice()) {
+        (ReadStrategy::Full, [session]) => read_all(session, &read.request, out),
+        (ReadStrategy::Full, _) => parallel::read_all(sessions, &read.request, out, brake),
+        (ReadStrategy::Keyset { .. }, [session]) => keyset::read(session, &read.request, out),
+        (ReadStrategy::Keyset { .. }, _) => Err(Halt::Failed(ConnectorError::new(ErrorKind::Bug, "rows in order are read by one reader"))),
+        (ReadStrategy::NewFiles { .. }, _) => Err(Halt::Failed(ConnectorError::new(ErrorKind::Unsupported, "a database has no files to remember"))),
     }
 }
 
@@ -247,13 +204,17 @@ pub(crate) fn require_column(described: &Described, name: &str) -> Result<(), Co
 
 fn read_all(session: &Session, request: &ReadRequest, out: &mut Out) -> Result<(), Halt> {
     let mut batcher = Batcher::new(&session.described.label, &request.columns, request.batch_rows, request.batch_bytes)?;
-    let names: Vec<String> = request.columns.iter().map(|choice| client::quote(&choice.name)).collect();
-    let select = if names.is_empty() { "1".into() } else { names.join(", ") };
-    let query = Query { select, from: format!("FROM {}", session.described.from), values: Vec::new() };
+    let query = Query { select: select_list(request), from: format!("FROM {}", session.described.from), values: Vec::new() };
     session.scan(&query, &mut batcher, |batcher, _| if batcher.is_full() { flush(batcher, out) } else { Ok(()) })?;
     flush(&mut batcher, out)?;
     let rows = out.rows;
     out.end(Position::Snapshot { rows, digest: None }, 0, 0)
+}
+
+/// The columns of a request, as SQL.
+pub(crate) fn select_list(request: &ReadRequest) -> String {
+    let names: Vec<String> = request.columns.iter().map(|choice| client::quote(&choice.name)).collect();
+    if names.is_empty() { "1".into() } else { names.join(", ") }
 }
 
 fn flush(batcher: &mut Batcher, out: &mut Out) -> Result<(), Halt> {

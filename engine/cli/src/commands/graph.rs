@@ -3,11 +3,10 @@
 use crate::arguments::Scope;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::examined;
+use crate::examined::{self, Sight};
 use crate::exit::Exit;
 use clap::{Args, ValueEnum};
 use karat_graph::render;
-use karat_spec::Environment;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -34,9 +33,9 @@ enum Format {
 
 pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, CliError> {
     let projects = match arguments.format {
-        Format::Text => examined::all(&arguments.scope, &Environment::Unresolved, context)?,
+        Format::Text => examined::all(&arguments.scope, Sight::Offline, context)?,
         Format::Html => return Err(CliError::absent("`karat graph --format html`")),
-        Format::Json | Format::Mermaid | Format::Dot => vec![examined::single(&arguments.scope, &Environment::Unresolved, context, "this format draws one graph")?],
+        Format::Json | Format::Mermaid | Format::Dot => vec![examined::single(&arguments.scope, Sight::Offline, context, "this format draws one graph")?],
     };
     for project in projects {
         let tables = project.selected(&arguments.scope).unwrap_or_default();

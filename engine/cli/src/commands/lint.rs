@@ -3,12 +3,11 @@
 use crate::arguments::Scope;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::examined::{self, Examined};
+use crate::examined::{self, Examined, Sight};
 use crate::exit::Exit;
 use clap::{Args, ValueEnum};
 use karat_diagnostics::render::{self, LintRecord};
-use karat_diagnostics::{Diagnostic, Summary};
-use karat_spec::Environment;
+use karat_diagnostics::{Diagnostic, Severity, Summary};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -54,12 +53,12 @@ pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, 
         return Err(CliError::absent("`karat lint --fix`"));
     }
     let mut record = LintRecord { findings: Vec::new(), summary: Summary::default() };
-    for project in examined::all(&arguments.scope, &Environment::Unresolved, context)? {
+    for project in examined::all(&arguments.scope, Sight::Offline, context)? {
         // A project that the selectors do not match has nothing to say; that none matches was refused before.
         let tables = project.selected(&arguments.scope).unwrap_or_default();
         let findings = project.findings_about(&tables, &arguments.scope);
         match arguments.format {
-            Format::Text => add(&mut record.summary, print_text(&project, findings, context)?),
+            Format::Text => add(&mut record.summary, print_text(&project, &findings, context)?),
             Format::Json => {
                 let more = render::record(&findings, &project.sources.map, &project.spec.secrets.0);
                 add(&mut record.summary, more.summary);
@@ -75,10 +74,10 @@ pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, 
     Ok(if record.summary.errors > 0 || is_denied { Exit::Findings } else { Exit::Done })
 }
 
-fn print_text(project: &Examined, findings: Vec<Diagnostic>, context: &Context) -> Result<Summary, CliError> {
-    let shown = Examined::worth_showing(findings);
+fn print_text(project: &Examined, findings: &[Diagnostic], context: &Context) -> Result<Summary, CliError> {
+    let shown: Vec<Diagnostic> = findings.iter().filter(|finding| !context.printer.is_quiet() || finding.severity > Severity::Note).cloned().collect();
     context.printer.data(&render::text(&shown, &project.sources.map, &project.spec.secrets.0, context.printer.color()))?;
-    Ok(Summary::of(&shown))
+    Ok(Summary::of(findings))
 }
 
 fn add(total: &mut Summary, more: Summary) {

@@ -4,14 +4,13 @@ use crate::arguments::Scope;
 use crate::connections::ProjectConnections;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::examined::{self, Examined};
+use crate::examined::{self, Examined, Sight};
 use crate::exit::Exit;
 use crate::online::{self, Seen};
 use clap::{Args, ValueEnum};
 use karat_diagnostics::{Severity, Summary};
 use karat_graph::CheckedGraph;
 use karat_plan::{PlanInput, PlanOptions, RunPlan, render};
-use karat_spec::Environment;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -43,10 +42,10 @@ enum Format {
 }
 
 pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, CliError> {
-    let environment = if arguments.offline { Environment::Unresolved } else { Context::environment() };
+    let sight = if arguments.offline { Sight::Offline } else { Sight::Online };
     let projects = match arguments.format {
-        Format::Text | Format::Markdown => examined::all(&arguments.scope, &environment, context)?,
-        Format::Json | Format::Mermaid | Format::Dot => vec![examined::single(&arguments.scope, &environment, context, "this format shows one plan")?],
+        Format::Text | Format::Markdown => examined::all(&arguments.scope, sight, context)?,
+        Format::Json | Format::Mermaid | Format::Dot => vec![examined::single(&arguments.scope, sight, context, "this format shows one plan")?],
     };
     let mut exit = Exit::Done;
     for (number, project) in projects.iter().enumerate() {
@@ -64,7 +63,7 @@ fn one(project: &Examined, arguments: &Arguments, context: &Context) -> Result<E
         Ok(checked) => checked,
         Err(findings) => return project.refuse(&findings, arguments.format == Format::Text, context),
     };
-    let seen = if arguments.offline { Seen::default() } else { look(&checked, project, &tables, context)? };
+    let seen = if arguments.offline { Seen { schemas: project.locked.clone(), ..Seen::default() } } else { look(&checked, project, &tables, context)? };
     let options = PlanOptions { selection: Some(tables.clone()), offline: arguments.offline, full_refresh: arguments.full_refresh };
     let input = PlanInput { checked: &checked, catalog: &context.catalog, schemas: &seen.schemas, targets: &seen.targets, state: &seen.state, options: &options };
     let (plan, mut findings) = karat_plan::build(&input);

@@ -4,7 +4,7 @@ use crate::arguments::Scope;
 use crate::connections::{LOCAL_FOLDER, ProjectConnections, make_private};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::examined::{self, Examined};
+use crate::examined::{self, Examined, Sight};
 use crate::exit::Exit;
 use crate::machine;
 use arrow::record_batch::RecordBatch;
@@ -43,7 +43,7 @@ enum Format {
 
 pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, CliError> {
     let scope = Scope { paths: vec![arguments.project.clone()], select: Vec::new(), exclude: Vec::new() };
-    let project = examined::single(&scope, &Context::environment(), context, "a query reads one project")?;
+    let project = examined::single(&scope, Sight::Online, context, "a query reads one project")?;
     context.runtime()?.block_on(query(&project, arguments, context))?;
     Ok(Exit::Done)
 }

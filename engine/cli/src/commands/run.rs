@@ -1,19 +1,18 @@
 //! `karat run`: does what `karat plan` shows. A newcomer starts here.
 
 use crate::arguments::{Scope, TextOrJson};
-use crate::connections::{LOCAL_FOLDER, ProjectConnections, make_private, state_path};
+use crate::connections::{LOCAL_FOLDER, ProjectConnections, make_private};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::examined::{self, Examined};
+use crate::examined::{self, Examined, Sight};
 use crate::exit::Exit;
 use crate::signals::Signals;
-use crate::{machine, online, progress, summary};
+use crate::{machine, online, progress, state_place, summary};
 use clap::Args;
 use karat_diagnostics::Summary;
 use karat_exec::{Failpoints, RunOptions, RunReport, RunStatus, Services, SystemClock};
 use karat_plan::{PlanInput, PlanOptions, RunPlan};
 use karat_sql::{SqlEngine, SqlOptions};
-use karat_state::StateStore;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,10 +32,10 @@ pub(crate) struct Arguments {
     /// Stops at the first table that fails, instead of going on with those that do not need it.
     #[arg(long)]
     fail_fast: bool,
-    /// Writes the report as JSON into this file.
+    /// Writes the report as JSON into this file; a report is about one project.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// How to print the report.
+    /// How to print the report; as JSON it is about one project, because tables of two may share a name.
     #[arg(long, value_enum, default_value_t = TextOrJson::Text)]
     format: TextOrJson,
     #[arg(long, hide = true, value_name = "CURSOR")]
@@ -49,11 +48,10 @@ pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, 
     if arguments.from.is_some() || arguments.to.is_some() {
         return Err(CliError::absent("a backfill with `--from` and `--to`"));
     }
-    let environment = Context::environment();
     let projects = if arguments.format == TextOrJson::Json || arguments.report.is_some() {
-        vec![examined::single(&arguments.scope, &environment, context, "a report is about one project")?]
+        vec![examined::single(&arguments.scope, Sight::Online, context, "a report as JSON is about one project")?]
     } else {
-        examined::all(&arguments.scope, &environment, context)?
+        examined::all(&arguments.scope, Sight::Online, context)?
     };
     let mut exit = Exit::Done;
     for project in &projects {
@@ -98,7 +96,7 @@ async fn carry_out(
     let jobs = machine::jobs(arguments.jobs.map(usize::from), &project.spec);
     let spill_dir = connections.scratch().join("spill");
     let sql = SqlEngine::new(SqlOptions { memory_limit_bytes: memory / SQL_SHARE, spill_dir, parallelism: machine::processors() })?;
-    let state = StateStore::open(&state_path(&project.spec)?).await?;
+    let state = state_place::open(&project.spec).await?;
     let printer = context.printer.clone();
     let signals = Signals::listen(move |text| printer.say(text))?;
     let services = Services {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// `pipeline` (default), `project`, `plan`, `report`, `diagnostic`, or the name of a plugin for its connection's keys.
+    /// `pipeline` (default), `project`, `lock`, `lock-report`, `plan`, `report`, `diagnostic`, or the name of a plugin for its connection's keys.
     kind: Option<String>,
     /// Writes all generated files of `schemas/` into this folder.
     #[arg(long, value_name = "DIR", hide = true)]

@@ -1,18 +1,17 @@
 //! `karat state`: what is remembered of earlier runs.
 
 use crate::arguments::{AbsentArguments, Scope, TextOrJson};
-use crate::connections::{LOCAL_FOLDER, ProjectConnections, make_private, state_path};
+use crate::connections::{LOCAL_FOLDER, ProjectConnections, make_private};
 use crate::context::Context;
 use crate::error::CliError;
-use crate::examined::{self, Examined};
+use crate::examined::{self, Examined, Sight};
 use crate::exit::Exit;
-use crate::{machine, online, table_text};
+use crate::{machine, online, state_place, table_text};
 use clap::{Args, Subcommand};
 use karat_exec::RebuildServices;
 use karat_exec::{RebuildReport, RebuiltTable, SystemClock};
-use karat_spec::Environment;
 use karat_spec::model::TableName;
-use karat_state::{StateSnapshot, StateStore, StreamState};
+use karat_state::{StateSnapshot, StreamState};
 use serde::Serialize;
 
 #[derive(Debug, Args)]
@@ -64,7 +63,7 @@ pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, 
 }
 
 fn show(arguments: &ShowArguments, context: &Context) -> Result<Exit, CliError> {
-    let project = examined::single(&arguments.scope, &Environment::Unresolved, context, "state belongs to one project")?;
+    let project = examined::single(&arguments.scope, examined::state_sight(&arguments.scope, context)?, context, "state belongs to one project")?;
     let mut snapshot = context.runtime()?.block_on(online::snapshot(&project.spec))?;
     let chosen: Vec<String> = names(&project, &arguments.scope).iter().map(ToString::to_string).collect();
     // Without a selection also what is remembered of tables that no file defines any more.
@@ -89,14 +88,13 @@ fn text(snapshot: &StateSnapshot) -> String {
 }
 
 fn rebuild(arguments: &ShowArguments, context: &Context) -> Result<Exit, CliError> {
-    let project = examined::single(&arguments.scope, &Context::environment(), context, "state belongs to one project")?;
+    let project = examined::single(&arguments.scope, Sight::Online, context, "state belongs to one project")?;
     let tables = names(&project, &arguments.scope);
     let connections = ProjectConnections::new(&project.spec);
     make_private(&project.spec.root.join(LOCAL_FOLDER))?;
-    let path = state_path(&project.spec)?;
     let owner = machine::owner()?;
     let report = context.runtime()?.block_on(async {
-        let store = open_or_replace(&path, context).await?;
+        let store = state_place::open_or_replace(&project.spec, context).await?;
         Ok::<_, CliError>(karat_exec::rebuild(&project.spec, &tables, &RebuildServices { connections: &connections, state: &store, owner: &owner, clock: &SystemClock }).await)
     })?;
     match arguments.format {
@@ -107,26 +105,6 @@ fn rebuild(arguments: &ShowArguments, context: &Context) -> Result<Exit, CliErro
         context.printer.error(&error);
     }
     Ok(Exit::of_code(report.exit_code))
-}
-
-/// A damaged file is moved aside, never deleted: its history may still be of use to somebody.
-async fn open_or_replace(path: &std::path::Path, context: &Context) -> Result<StateStore, CliError> {
-    match StateStore::open(path).await {
-        Ok(store) => Ok(store),
-        Err(karat_state::StateError::Corrupt { reason, .. }) => {
-            let aside = (1..).map(|number| path.with_extension(format!("db.damaged-{number}"))).find(|aside| !aside.exists()).unwrap_or_else(|| path.with_extension("db.damaged"));
-            std::fs::rename(path, &aside).map_err(|error| CliError::io("move aside", path, &error))?;
-            for journal in ["db-wal", "db-shm"] {
-                let journal = path.with_extension(journal);
-                if journal.exists() {
-                    std::fs::remove_file(&journal).map_err(|error| CliError::io("remove", &journal, &error))?;
-                }
-            }
-            context.printer.say(&format!("the state file is damaged ({reason}); it was moved to `{}`", aside.display()));
-            Ok(StateStore::open(path).await?)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn rebuilt(report: &RebuildReport) -> String {

@@ -11,7 +11,6 @@ use clap::Args;
 use croner::Cron;
 use indexmap::IndexMap;
 use karat_plugin_api::StreamId;
-use karat_spec::Environment;
 use karat_state::{StateSnapshot, TableRun};
 use serde::Serialize;
 
@@ -41,9 +40,10 @@ struct TableStatus {
 }
 
 pub(crate) fn execute(arguments: &Arguments, context: &Context) -> Result<Exit, CliError> {
+    let sight = examined::state_sight(&arguments.scope, context)?;
     let projects = match arguments.format {
-        TextOrJson::Text => examined::all(&arguments.scope, &Environment::Unresolved, context)?,
-        TextOrJson::Json => vec![examined::single(&arguments.scope, &Environment::Unresolved, context, "this format shows one project")?],
+        TextOrJson::Text => examined::all(&arguments.scope, sight, context)?,
+        TextOrJson::Json => vec![examined::single(&arguments.scope, sight, context, "this format shows one project")?],
     };
     for project in &projects {
         let snapshot = context.runtime()?.block_on(online::snapshot(&project.spec))?;

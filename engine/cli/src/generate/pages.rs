@@ -30,7 +30,10 @@ pub(super) fn level(code: &str) -> &'static str {
         Some(LintLevel::Note) => "note",
         Some(LintLevel::Warn) => "warn",
         Some(LintLevel::Error) => "error",
-        None if code.starts_with(['I', 'L', 'C']) => "warn",
-        None => "error",
+        None => match karat_plan::default_level(code) {
+            LintLevel::Note => "note",
+            LintLevel::Warn => "warn",
+            LintLevel::Off | LintLevel::Error => "error",
+        },
     }
 }

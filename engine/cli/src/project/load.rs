@@ -4,7 +4,7 @@ use super::Project;
 use super::discover::entries;
 use crate::error::CliError;
 use karat_diagnostics::{Code, Diagnostic, Explanation, FileId, Severity, SourceFile, Span};
-use karat_spec::SourceSet;
+use karat_spec::{LOCK_FILE, SourceSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -48,6 +48,18 @@ pub(crate) fn load(project: &Project, folder: &Path) -> Result<(SourceSet, Vec<D
         }
     }
     Ok((loader.sources, loader.findings))
+}
+
+/// Adds the project's lock, if it has one; it is read apart, since what asks the sources themselves has no use for it.
+pub(crate) fn load_lock(sources: &mut SourceSet, folder: &Path) -> Vec<Diagnostic> {
+    let path = sources.root.join(LOCK_FILE);
+    if std::fs::symlink_metadata(&path).is_err() {
+        return Vec::new();
+    }
+    let mut loader = Loader { sources: std::mem::take(sources), findings: Vec::new(), folder };
+    loader.sources.lock_file = loader.read(&path);
+    *sources = loader.sources;
+    loader.findings
 }
 
 /// The path as people see it.

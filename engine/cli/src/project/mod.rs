@@ -4,4 +4,4 @@ mod discover;
 mod load;
 
 pub(crate) use discover::{Project, discover};
-pub(crate) use load::{CANNOT_READ_PAGE, load, shown};
+pub(crate) use load::{CANNOT_READ_PAGE, load, load_lock, shown};

@@ -1,6 +1,7 @@
 //! Pages of plugins: what they can do, and the keys of their connections.
 
 use super::cell;
+use karat_diagnostics::quoted;
 use karat_spec::{Catalog, PluginManifest};
 use serde_json::Value;
 use std::fmt::Write;
@@ -77,8 +78,4 @@ fn kind(root: &Value, value: &Value) -> String {
         "object" => "mapping".to_owned(),
         other => other.to_owned(),
     }
-}
-
-fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

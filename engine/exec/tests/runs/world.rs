@@ -202,6 +202,8 @@ pub(crate) fn copy_work(name: &str, strategy: Strategy, mode: LoadMode) -> CopyW
         extra_columns: ExtraColumns::Refuse,
         columns: schema().fields().iter().map(column).collect(),
         source_identity: Some("source-1".into()),
+        source_columns: Vec::new(),
+        source_changes: Vec::new(),
         strategy,
         cursor: cursor.map(|column| CursorExpr::Column(column.into())),
         tie: if strategy == Strategy::Hybrid { vec!["id".into()] } else { Vec::new() },

@@ -1,9 +1,9 @@
 //! P008: load mode that this build does not run.
 
-use crate::rule::{Check, Group, Rule, at, quoted};
+use crate::rule::{Check, Group, Rule, at};
 use crate::support;
 use crate::view::TableView;
-use karat_diagnostics::{Diagnostic, Explanation};
+use karat_diagnostics::{Diagnostic, Explanation, quoted};
 
 pub(super) static RULE: Rule = Rule {
     group: Group::Capability,

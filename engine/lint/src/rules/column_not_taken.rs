@@ -4,6 +4,7 @@ use crate::rule::{Check, Group, Rule, at};
 use crate::view::{ListKind, TableView};
 use karat_diagnostics::{Diagnostic, Explanation, did_you_mean};
 use karat_spec::model::Check as ModelCheck;
+use karat_spec::pointer_part;
 
 pub(super) static RULE: Rule = Rule {
     group: Group::Correctness,
@@ -91,7 +92,7 @@ fn named(table: &TableView<'_>) -> Vec<(String, String)> {
     }
     // Where `types` is the whole schema, it declares columns that are not taken, too.
     for column in table.table.types().filter(|_| !table.has_only_declared_types()).into_iter().flat_map(|types| types.keys()) {
-        named.push((format!("/types/{}", crate::view::escaped(column)), column.clone()));
+        named.push((format!("/types/{}", pointer_part(column)), column.clone()));
     }
     named
 }

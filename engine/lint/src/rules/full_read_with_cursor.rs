@@ -3,6 +3,7 @@
 use crate::rule::{Check, Group, Rule, at};
 use crate::view::TableView;
 use karat_diagnostics::{Diagnostic, Explanation};
+use karat_spec::pointer_part;
 
 pub(super) static RULE: Rule = Rule {
     group: Group::Hint,
@@ -43,8 +44,7 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     }
     let cursor = table.table.types().into_iter().flatten().find(|(column, kind)| CHANGE_COLUMNS.contains(&column.to_lowercase().as_str()) && kind.starts_with("timestamp"));
     let Some((column, _)) = cursor else { return Vec::new() };
-    let found =
-        at(table.key(&format!("/types/{}", crate::view::escaped(column))), format!("`{}` is read whole in every run, although `{column}` may tell what changed", table.name()));
+    let found = at(table.key(&format!("/types/{}", pointer_part(column))), format!("`{}` is read whole in every run, although `{column}` may tell what changed", table.name()));
     vec![
         found
             .with_label("a change timestamp?")

@@ -9,7 +9,6 @@ mod build_key;
 mod build_load_mode;
 mod build_on_fail;
 mod build_policy;
-mod build_state;
 mod build_strategy;
 mod chunk_size;
 mod column_not_taken;
@@ -44,6 +43,7 @@ mod resource_limits;
 mod schedule_without_timezone;
 mod select_and_exclude;
 mod select_star;
+mod shared_state_without_name;
 mod shared_target;
 mod sink_load_mode;
 mod slow_compression;
@@ -131,9 +131,9 @@ pub(crate) static RULES: [&Rule; 68] = [
     &build_on_fail::RULE,
     &build_check::RULE,
     &build_incremental::RULE,
-    &build_state::RULE,
     &build_policy::RULE,
     &output_format::RULE,
+    &shared_state_without_name::RULE,
     &build_auto_chunk::RULE,
     &type_names::RULE,
     &repeated_column::RULE,

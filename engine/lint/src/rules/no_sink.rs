@@ -1,8 +1,8 @@
 //! P002: target that cannot be written.
 
-use crate::rule::{Check, Group, Rule, at, quoted};
+use crate::rule::{Check, Group, Rule, at};
 use crate::view::TableView;
-use karat_diagnostics::{Diagnostic, Explanation};
+use karat_diagnostics::{Diagnostic, Explanation, quoted};
 
 pub(super) static RULE: Rule = Rule {
     group: Group::Capability,

@@ -4,6 +4,7 @@ use crate::rule::{Check, Group, Rule, at};
 use crate::type_name;
 use crate::view::TableView;
 use karat_diagnostics::{Diagnostic, Explanation};
+use karat_spec::pointer_part;
 
 pub(super) static RULE: Rule = Rule {
     group: Group::DataSafety,
@@ -37,7 +38,7 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for (column, text) in table.table.types().into_iter().flatten() {
         let Ok(digits) = type_name::check(text) else { continue };
-        let span = table.value(&format!("/types/{}", crate::view::escaped(column)));
+        let span = table.value(&format!("/types/{}", pointer_part(column)));
         if digits.decimal > 38 {
             let message = format!("column `{column}` of `{}` has {} digits, but tables hold at most 38", table.name(), digits.decimal);
             found.push(at(span, message).with_label("too many digits").with_help("declare at most `decimal(38,s)`, or `text`"));

@@ -4,6 +4,7 @@ use crate::rule::{Check, Group, Rule, at};
 use crate::type_name;
 use crate::view::TableView;
 use karat_diagnostics::{Diagnostic, Explanation};
+use karat_spec::pointer_part;
 
 pub(super) static RULE: Rule = Rule {
     group: Group::Correctness,
@@ -37,7 +38,7 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     types
         .filter_map(|(column, text)| {
             let fault = type_name::check(text).err()?;
-            let span = table.value(&format!("/types/{}", crate::view::escaped(column)));
+            let span = table.value(&format!("/types/{}", pointer_part(column)));
             Some(at(span, format!("the type of column `{column}` of `{}` cannot be read: {}", table.name(), fault.what)).with_label("no type").with_help_opt(fault.help))
         })
         .collect()

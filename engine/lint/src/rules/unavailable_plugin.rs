@@ -1,8 +1,8 @@
 //! P001: plugin that this build does not carry.
 
-use crate::rule::{Check, Group, Rule, at, quoted};
+use crate::rule::{Check, Group, Rule, at};
 use crate::view::ProjectView;
-use karat_diagnostics::{Diagnostic, Explanation};
+use karat_diagnostics::{Diagnostic, Explanation, quoted};
 
 pub(super) static RULE: Rule = Rule {
     group: Group::Capability,

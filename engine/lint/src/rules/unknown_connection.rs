@@ -1,8 +1,8 @@
 //! G020: unknown connection.
 
-use crate::rule::{Check, Group, Rule, at, quoted};
+use crate::rule::{Check, Group, Rule, at};
 use crate::view::{TableView, WAREHOUSE};
-use karat_diagnostics::{Diagnostic, Explanation, did_you_mean};
+use karat_diagnostics::{Diagnostic, Explanation, did_you_mean, quoted};
 
 pub(super) static RULE: Rule = Rule {
     group: Group::Correctness,
@@ -31,7 +31,7 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let spec = table.project.spec;
     let from = table.from().and_then(|from| from.connection.as_deref()).map(|name| ("/from/connection", "is copied from", name));
     let to = table.table.to().and_then(|to| to.connection.as_deref()).map(|name| ("/to/connection", "is written to", name));
-    let is_unknown = |name: &str| name != WAREHOUSE && TableView::is_known(name) && spec.connection(table.table.pipeline, name).is_none();
+    let is_unknown = |name: &str| name != WAREHOUSE && TableView::is_known(name) && spec.connection(table.table.pipeline, name).is_none() && !spec.left_out.may_define(name);
     from.into_iter()
         .chain(to)
         .filter(|(_, _, name)| is_unknown(name))

@@ -3,6 +3,7 @@
 use crate::rule::{Check, Group, Rule};
 use crate::view::ProjectView;
 use karat_diagnostics::{Diagnostic, Explanation, did_you_mean};
+use karat_spec::pointer_part;
 
 pub(super) static RULE: Rule = Rule {
     group: Group::Correctness,
@@ -26,21 +27,21 @@ lint: { levels: { C001: "off" } }
 };
 
 fn check(project: &ProjectView<'_>) -> Vec<Diagnostic> {
-    let rules = super::RULES;
+    let codes = || super::RULES.iter().map(|rule| rule.code()).chain(project.levels_elsewhere.iter().copied());
     let mut found = Vec::new();
-    for code in project.spec.lint.levels.keys() {
-        if rules.iter().any(|rule| rule.code() == code) {
-            continue;
-        }
-        let finding = project.at_key(&format!("/lint/levels/{}", crate::view::escaped(code)), format!("`{code}` is no lint rule"));
-        let is_code = code.len() == 4 && code.starts_with(['S', 'G', 'I', 'D', 'Q', 'L', 'P', 'C']) && code[1..].bytes().all(|byte| byte.is_ascii_digit());
-        // Shape, graph and SQL are no rules, nor is what the plan finds at the source: codes from 100 on.
-        found.push(if is_code && (code.starts_with(['S', 'G', 'Q']) || &code[1..2] == "1") {
+    for code in project.spec.lint.levels.keys().filter(|code| codes().all(|known| known != *code)) {
+        let finding = project.at_key(&format!("/lint/levels/{}", pointer_part(code)), format!("`{code}` is no lint rule"));
+        // Shape, graph and SQL are no rules: what they find cannot be run.
+        found.push(if is_code(code) && code.starts_with(['S', 'G', 'Q']) {
             finding.with_label("its level cannot be changed").with_help("take it out: only rules of lint have a level")
         } else {
-            let help = did_you_mean(code, rules.iter().map(|rule| rule.code())).unwrap_or_else(|| "rules have codes such as `D001` or `C005`".to_owned());
+            let help = did_you_mean(code, codes()).unwrap_or_else(|| "rules have codes such as `D001` or `C005`".to_owned());
             finding.with_label("no rule has this code").with_help(help)
         });
     }
     found
+}
+
+fn is_code(text: &str) -> bool {
+    text.len() == 4 && text.bytes().skip(1).all(|byte| byte.is_ascii_digit())
 }

@@ -4,6 +4,7 @@ use crate::rule::{Check, Group, Rule, at};
 use crate::view::TableView;
 use karat_diagnostics::{Diagnostic, Explanation};
 use karat_spec::model::Strategy;
+use karat_spec::pointer_part;
 
 pub(super) static RULE: Rule = Rule {
     group: Group::Incremental,
@@ -45,6 +46,6 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     }
     let found = at(table.value("/cdc/cursor"), format!("cursor `{cursor}` of `{}` is declared as `{declared}`", table.name()))
         .with_label("has no reliable order")
-        .with_secondary(table.value(&format!("/types/{}", crate::view::escaped(cursor))), "declared here");
+        .with_secondary(table.value(&format!("/types/{}", pointer_part(cursor))), "declared here");
     vec![found.with_help("use a whole number, a date or a timestamp as cursor")]
 }

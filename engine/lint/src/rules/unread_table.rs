@@ -4,6 +4,7 @@ use crate::rule::{Check, Group, Rule, at};
 use crate::view::{ProjectView, TableView};
 use karat_diagnostics::{Diagnostic, Explanation};
 use karat_spec::model::Layer;
+use std::collections::HashSet;
 
 pub(super) static RULE: Rule = Rule {
     group: Group::Cost,
@@ -39,14 +40,24 @@ gold:
 
 fn check(project: &ProjectView<'_>) -> Vec<Diagnostic> {
     let has_gold = project.tables().any(|table| table.name().layer() == Layer::Gold);
-    // What a broken table reads is not known.
+    // What a broken table would read is not known: it may lack the very key that says so.
     if !has_gold || !project.spec.broken_tables.is_empty() {
         return Vec::new();
     }
-    let named: std::collections::HashSet<_> = project.tables().flat_map(|table| table.references().iter().filter_map(|reference| reference.target).collect::<Vec<_>>()).collect();
+    let mut named = HashSet::new();
+    for table in project.tables() {
+        for reference in table.references() {
+            match reference.target {
+                Some(target) => named.extend([target]),
+                // A misspelt name is reported where it stands; the table that was meant is not unread as well.
+                None => named.extend(project.graph.meant_by(table.index, &reference.name)),
+            }
+        }
+    }
     // A table in a database or a folder of files is there for others to read.
     let is_lake = |table: &TableView<'_>| table.target.is_some_and(|end| end.can().layout && end.connection.plugin != "files");
-    let unread = project.tables().filter(|table| table.name().layer() != Layer::Gold && !named.contains(&table.index) && is_lake(table));
+    let is_named = |table: &TableView<'_>| named.contains(&table.index) || project.spec.left_out.may_use(table.name().name());
+    let unread = project.tables().filter(|table| table.name().layer() != Layer::Gold && !is_named(table) && is_lake(table));
     unread
         .map(|table| {
             at(table.table.name_span, format!("nothing reads `{}`", table.name()))

@@ -1,8 +1,8 @@
 //! I001: key that the strategy does not use.
 
-use crate::rule::{Check, Group, Rule, at, quoted};
+use crate::rule::{Check, Group, Rule, at};
 use crate::view::TableView;
-use karat_diagnostics::{Diagnostic, Explanation};
+use karat_diagnostics::{Diagnostic, Explanation, quoted};
 use karat_spec::model::Strategy;
 
 pub(super) static RULE: Rule = Rule {

@@ -40,7 +40,7 @@ fn check(project: &ProjectView<'_>) -> Vec<Diagnostic> {
             used.insert((own.then_some(table.pipeline), name));
         }
     }
-    // What a broken table uses is not known.
+    // What a broken table would use is not known: it may lack the very key that says so.
     if !project.spec.broken_tables.is_empty() {
         return Vec::new();
     }
@@ -49,7 +49,7 @@ fn check(project: &ProjectView<'_>) -> Vec<Diagnostic> {
     let unused = project.connections().filter(|(pipeline, connection)| {
         let name = connection.name.as_str();
         // A misspelt use is reported where it stands.
-        !used.contains(&(*pipeline, name)) && !misspelt.contains(&name)
+        !used.contains(&(*pipeline, name)) && !misspelt.contains(&name) && !project.spec.left_out.may_use(name)
     });
     unused
         .map(|(pipeline, connection)| {

@@ -31,7 +31,7 @@ fn headline(plan: &RunPlan) -> String {
         line.push_str(", full refresh");
     }
     if plan.offline {
-        line.push_str(", offline: nothing but the YAML was asked");
+        line.push_str(", offline: only files of the project were read");
     }
     line
 }

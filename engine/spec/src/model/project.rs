@@ -20,6 +20,8 @@ pub struct ProjectSpec {
     pub tables: Vec<TableSpec>,
     /// Names of tables that a finding keeps out of `tables`, with their places: references to them are no findings of their own.
     pub broken_tables: Vec<(TableName, Span)>,
+    /// What findings keep out of everything else here.
+    pub left_out: crate::LeftOut,
     /// Connections of `karat.yaml`, which every pipeline can use.
     pub connections: IndexMap<String, ConnectionSpec>,
     /// Where state is kept.

@@ -88,8 +88,8 @@ impl Serialize for TableName {
     }
 }
 
-/// One table after defaults, `for_each`, environment and templates.
-#[derive(Debug, Clone)]
+/// One table after defaults, `for_each`, environment and templates. Its `Debug` form shows no value of the definition.
+#[derive(Clone)]
 pub struct TableSpec {
     /// Its full name.
     pub name: TableName,
@@ -113,13 +113,28 @@ pub struct TableSpec {
     pub incomplete: bool,
 }
 
-/// What a table is.
-#[derive(Debug, Clone)]
+/// What a table is. Its values may come from the environment, so the `Debug` form does not show them.
+#[derive(Clone)]
 pub enum TableDefinition {
     /// Copied from a source.
     Bronze(Box<BronzeTable>),
     /// Made by SQL.
     Sql(Box<SqlTable>),
+}
+
+impl fmt::Debug for TableSpec {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("TableSpec").field("name", &self.name).field("definition", &self.definition).field("sql", &self.sql).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for TableDefinition {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Bronze(_) => "Bronze",
+            Self::Sql(_) => "Sql",
+        })
+    }
 }
 
 /// A Bronze table: copied from a source.

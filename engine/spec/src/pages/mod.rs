@@ -22,7 +22,11 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn codes_of(yaml: &str) -> Vec<&'static str> {
-        let sources = SourceSet::from_texts("/project", &[("shop.yaml", yaml)]);
+        let is_lock = yaml.starts_with("# karat.lock");
+        let sources = SourceSet::from_texts("/project", &[(if is_lock { "karat.lock" } else { "shop.yaml" }, yaml)]);
+        if is_lock {
+            return crate::read_lock(&sources).1.iter().map(|finding| finding.code.0).collect();
+        }
         let url = json!({"type": "object", "properties": {"url": {"type": "string"}}, "additionalProperties": false});
         let path = json!({"type": "object", "properties": {"path": {"type": "string"}}, "additionalProperties": false});
         let manifest = |name: &str, config| PluginManifest { name: name.to_owned(), description: String::new(), available: true, capabilities: Capabilities::default(), config };

@@ -1,4 +1,4 @@
-//! Pages about the environment, templates, connections and files: S024 to S034.
+//! Pages about the environment, templates, connections and files: S024 to S035.
 
 use karat_diagnostics::Explanation;
 
@@ -114,5 +114,15 @@ pub(super) const PAGES: &[Explanation] = &[
         fails: "version: 1\nbronze:\n  orders:\n    from: { connection: shop, table: \"\" }\n",
         passes: ONE_TABLE,
         fix: "Write what is meant, or remove the key.",
+    },
+    Explanation {
+        code: "S035",
+        title: "`karat.lock` cannot be used",
+        since: "0.1.0",
+        what: "Reports a `karat.lock` that holds no lock, or one of a version that this build does not read.",
+        why: "Nothing of it is used, so columns of sources are not known and much is left unchecked.",
+        fails: "# karat.lock\nversion: 2\ntables: {}\n",
+        passes: "# karat.lock\nversion: 1\ntables: {}\n",
+        fix: "Write it anew with `karat lock`. Entries of sources that do not answer at that moment are lost then, so look at the diff.",
     },
 ];

@@ -4,7 +4,7 @@ use super::compile::{Hint, Record, Shape};
 use super::describe::{Echo, example, expected, found, listed};
 use super::scalar::{ScalarProblem, integer_guess};
 use crate::yaml::{Content, Entry, Key, Node, Plain, Scalar, Style, resolve};
-use crate::{SpanIndex, address, codes};
+use crate::{SpanIndex, address, codes, pointer_part};
 use karat_diagnostics::{Diagnostic, Edit, Fix, Span, did_you_mean, nearest};
 use serde_json::{Map, Number, Value};
 use std::fmt::Write;
@@ -47,6 +47,12 @@ impl<'a> Walk<'a> {
     pub(crate) fn of_connection(mut self, name: &str) -> Self {
         self.echo = Echo::Hide;
         self.path = format!("connections.{name}");
+        self
+    }
+
+    /// A check of `karat.lock`, where any text may be empty, as names and types at a source are.
+    pub(crate) fn of_lock(mut self) -> Self {
+        self.echo = Echo::Hide;
         self
     }
 
@@ -465,7 +471,7 @@ fn same_kind(node: &Node, shape: &Shape) -> bool {
 
 fn push_escaped(pointer: &mut String, key: &str) {
     if key.contains(['~', '/']) {
-        pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        pointer.push_str(&pointer_part(key));
     } else {
         pointer.push_str(key);
     }

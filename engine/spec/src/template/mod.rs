@@ -7,4 +7,4 @@ mod sandbox;
 mod scan;
 
 pub(crate) use failure::Problem;
-pub(crate) use render::{Rendered, Renderer, Scope, template_value};
+pub(crate) use render::{LostVars, Rendered, Renderer, Scope, template_value};

@@ -87,12 +87,44 @@ pub(crate) struct Renderer<'a> {
     pub(crate) secrets: BTreeSet<String>,
     /// Names of vars that templates read since the caller last took them; `*` stands for all.
     pub(crate) read_vars: BTreeSet<String>,
+    /// Vars whose values are not known: what reads them is left out, and nothing more is said of it.
+    pub(crate) lost_vars: LostVars,
+    /// Vars that hold a value from the environment; `*` when there is one.
+    pub(crate) secret_vars: BTreeSet<String>,
+}
+
+/// Vars that are defined, but could not be read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LostVars {
+    are_all: bool,
+    names: BTreeSet<String>,
+}
+
+impl LostVars {
+    /// Every var there is.
+    pub(crate) fn all() -> Self {
+        Self { are_all: true, names: BTreeSet::new() }
+    }
+
+    pub(crate) fn add(&mut self, name: &str) {
+        self.names.insert(name.to_owned());
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.names.remove(name);
+    }
+
+    /// True when one of the vars that a template reads is lost; `*` reads all of them.
+    fn hold_one_of(&self, read: &[String]) -> bool {
+        let is_lost = |name: &String| self.are_all || self.names.contains(name) || (name == "*" && !self.names.is_empty());
+        read.iter().any(is_lost)
+    }
 }
 
 impl<'a> Renderer<'a> {
     pub(crate) fn new(environment: &'a Environment) -> Self {
         let (engine, written) = engine();
-        Self { engine, written, environment, secrets: BTreeSet::new(), read_vars: BTreeSet::new() }
+        Self { engine, written, environment, secrets: BTreeSet::new(), read_vars: BTreeSet::new(), lost_vars: LostVars::default(), secret_vars: BTreeSet::new() }
     }
 
     /// Renders one value; `None` when it holds nothing to evaluate.
@@ -105,11 +137,16 @@ impl<'a> Renderer<'a> {
             return Err(scan_problems.iter().map(|problem| scan_problem(problem, text)).collect());
         }
         let parts = self.parts(text, &segments)?;
+        let read: Vec<String> = parts.iter().flat_map(Part::vars).collect();
+        self.read_vars.extend(read.iter().cloned());
+        if self.lost_vars.hold_one_of(&read) {
+            return Err(Vec::new());
+        }
         let has_tags = segments.iter().any(|segment| matches!(segment, Segment::Expression { .. } | Segment::Statement { .. } | Segment::Raw(_)));
         let whole = matches!(segments.as_slice(), [Segment::Expression { range, .. } | Segment::Variable { range, .. }] if *range == (0..text.len()));
         let mut rendered = if has_tags { self.evaluate(text, &segments, &parts, scope)? } else { plain(&parts) };
         rendered.unresolved = parts.iter().any(|part| part.unresolved) || (scope.unresolved && rendered.text.contains("${"));
-        rendered.from_environment = parts.iter().any(|part| part.secret);
+        rendered.from_environment = parts.iter().any(|part| part.secret) || read.iter().any(|name| self.secret_vars.contains(name));
         rendered.whole = whole;
         Ok(Some(rendered))
     }
@@ -124,11 +161,9 @@ impl<'a> Renderer<'a> {
                 Segment::Raw(range) => parts.push(Part::new(range, PartKind::Raw(&text[range.clone()]))),
                 Segment::Escaped(range) => parts.push(Part::new(range, PartKind::Value("${".to_owned()))),
                 Segment::Expression { range, inner } => {
-                    self.note_vars(&text[inner.clone()]);
                     parts.push(Part::new(range, PartKind::Expression(&text[inner.clone()])));
                 }
                 Segment::Statement { range, inner } => {
-                    self.note_vars(&text[inner.clone()]);
                     parts.push(Part::new(range, PartKind::Statement(&text[inner.clone()])));
                 }
                 Segment::Variable { range, name, default } => {
@@ -146,23 +181,6 @@ impl<'a> Renderer<'a> {
             }
         }
         if problems.is_empty() { Ok(parts) } else { Err(problems) }
-    }
-
-    /// Records `vars.name`; any other use of `vars` counts as reading all of them.
-    fn note_vars(&mut self, inner: &str) {
-        let is_word = |c: char| c.is_alphanumeric() || c == '_';
-        for (at, _) in inner.match_indices("vars") {
-            if inner[..at].ends_with(|c: char| is_word(c) || c == '.') || inner[at + 4..].starts_with(is_word) {
-                continue;
-            }
-            let rest = inner[at + 4..].trim_start();
-            let name = rest.strip_prefix('.').map(str::trim_start).map(|name| &name[..name.len() - name.trim_start_matches(is_word).len()]);
-            let quoted = rest.strip_prefix('[').map(str::trim_start).and_then(|rest| {
-                let quote = rest.chars().next().filter(|c| *c == '"' || *c == '\'')?;
-                rest[1..].split_once(quote).map(|(name, _)| name)
-            });
-            self.read_vars.insert(name.filter(|name| !name.is_empty()).or(quoted).unwrap_or("*").to_owned());
-        }
     }
 
     fn evaluate(&self, text: &str, segments: &[Segment], parts: &[Part<'_>], scope: &Scope) -> Result<Rendered, Vec<Problem>> {
@@ -226,6 +244,23 @@ enum PartKind<'t> {
 }
 
 impl<'t> Part<'t> {
+    /// The vars that a tag reads; any use of `vars` besides `vars.name` reads all of them: `*`.
+    fn vars(&self) -> Vec<String> {
+        let (PartKind::Expression(inner) | PartKind::Statement(inner)) = self.kind else { return Vec::new() };
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        let is_alone = |at: &usize| !inner[..*at].ends_with(|c: char| is_word(c) || c == '.') && !inner[at + 4..].starts_with(is_word);
+        let name = |at: usize| {
+            let rest = inner[at + 4..].trim_start();
+            let name = rest.strip_prefix('.').map(str::trim_start).map(|name| &name[..name.len() - name.trim_start_matches(is_word).len()]);
+            let quoted = rest.strip_prefix('[').map(str::trim_start).and_then(|rest| {
+                let quote = rest.chars().next().filter(|c| *c == '"' || *c == '\'')?;
+                rest[1..].split_once(quote).map(|(name, _)| name)
+            });
+            name.filter(|name| !name.is_empty()).or(quoted).unwrap_or("*").to_owned()
+        };
+        inner.match_indices("vars").map(|(at, _)| at).filter(is_alone).map(name).collect()
+    }
+
     fn new(origin: &Range<usize>, kind: PartKind<'t>) -> Self {
         Self { origin: origin.clone(), kind, secret: false, unresolved: false }
     }

@@ -1,8 +1,9 @@
 //! Parser events to the tree: duplicate keys, merge keys, aliases with a budget, one document per file.
 
+use super::recover;
 use super::syntax_error::syntax_finding;
 use super::tree::{Content, Entry, Key, Map, Node, Scalar, Style};
-use crate::codes;
+use crate::{LeftOut, codes};
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 use karat_diagnostics::{Diagnostic, Edit, FileId, Fix, Span};
 use std::collections::HashMap;
@@ -22,6 +23,8 @@ pub(crate) struct Loaded {
     pub(crate) root: Option<Rc<Node>>,
     /// True when a syntax error ended the reading.
     pub(crate) truncated: bool,
+    /// What a finding kept out of the tree.
+    pub(crate) left_out: LeftOut,
 }
 
 /// Reads one file, and reports what is wrong with its YAML.
@@ -29,15 +32,35 @@ pub(crate) fn load(file: FileId, text: &str, findings: &mut Vec<Diagnostic>) -> 
     if text.len() > MAX_BYTES {
         let finding = Diagnostic::error(codes::TOO_LARGE, format!("the file holds {} bytes; at most {MAX_BYTES} are read", text.len()), Span::start_of(file));
         findings.push(finding.with_help("split it into several pipeline files"));
-        return Loaded { root: None, truncated: true };
+        return Loaded { root: None, truncated: true, left_out: LeftOut::default() };
     }
+    let mut others = Vec::new();
+    match read(file, text, &mut others) {
+        Ok(loaded) => {
+            findings.append(&mut others);
+            loaded
+        }
+        Err(error) => recover::load(file, text, findings).unwrap_or_else(|| {
+            findings.append(&mut others);
+            findings.push(error);
+            Loaded { root: None, truncated: true, left_out: LeftOut::default() }
+        }),
+    }
+}
+
+/// Reads a text that is YAML throughout, and reports what is wrong with it otherwise.
+///
+/// # Errors
+/// The finding about the first syntax error, or about its cause.
+pub(super) fn read(file: FileId, text: &str, findings: &mut Vec<Diagnostic>) -> Result<Loaded, Diagnostic> {
     let options = granit_parser::options! {
         emit_unresolved_aliases: true,
         emit_comments: false,
         flow_nesting_limit: MAX_DEPTH,
         block_nesting_limit: MAX_DEPTH,
     };
-    let mut loader = Loader { file, text, findings, stack: Vec::new(), anchors: HashMap::new(), open_anchors: Vec::new(), expanded: 0, root: None, documents: 0 };
+    let mut loader =
+        Loader { file, text, findings, stack: Vec::new(), anchors: HashMap::new(), open_anchors: Vec::new(), expanded: 0, root: None, documents: 0, left_out: LeftOut::default() };
     for next in Parser::new_from_str_with_options(text, options) {
         match next {
             Ok((event, span)) => {
@@ -50,19 +73,12 @@ pub(crate) fn load(file: FileId, text: &str, findings: &mut Vec<Diagnostic>) -> 
                 let finding = syntax_finding(file, text, &error);
                 // An unquoted `{{` or `*` has been reported already, and is the cause of what follows on its line.
                 let line_of = |finding: &Diagnostic| finding.primary.as_ref().map(|label| text[..label.span.start as usize].matches('\n').count());
-                let explained = |code| code == codes::TEMPLATE_UNQUOTED || code == codes::ALIAS;
-                if !loader
-                    .findings
-                    .last()
-                    .is_some_and(|last| explained(last.code) && last.primary.as_ref().is_some_and(|label| label.span.file == file) && line_of(last) == line_of(&finding))
-                {
-                    loader.findings.push(finding);
-                }
-                return Loaded { root: None, truncated: true };
+                let is_cause = |last: &mut Diagnostic| (last.code == codes::TEMPLATE_UNQUOTED || last.code == codes::ALIAS) && line_of(last) == line_of(&finding);
+                return Err(loader.findings.pop_if(is_cause).unwrap_or(finding));
             }
         }
     }
-    Loaded { root: loader.root, truncated: false }
+    Ok(Loaded { root: loader.root, truncated: false, left_out: loader.left_out })
 }
 
 #[derive(PartialEq)]
@@ -81,6 +97,7 @@ struct Loader<'a> {
     expanded: u64,
     root: Option<Rc<Node>>,
     documents: usize,
+    left_out: LeftOut,
 }
 
 /// A list or map that is still open.
@@ -188,7 +205,10 @@ impl Loader<'_> {
                 let last = items.last().map(|item| item.span.end);
                 (Content::List(items), last)
             }
-            FrameKind::Map { template: true, .. } => (Content::Broken, None),
+            FrameKind::Map { template: true, .. } => {
+                self.left_out.add_use(self.text.get(frame.span.start as usize..end.end as usize).unwrap_or_default());
+                (Content::Broken, None)
+            }
             FrameKind::Map { entries, .. } => {
                 let last = entries.last().map(|entry| entry.value.span.end.max(entry.key.span.end));
                 (Content::Map(self.finish_map(entries)), last)
@@ -273,6 +293,7 @@ impl Loader<'_> {
             if let Some(first) = first {
                 let finding = Diagnostic::error(codes::DUPLICATE_KEY, format!("the key `{}` is written twice in one mapping", entry.key.text), entry.key.span);
                 self.findings.push(finding.with_related(first, "it is written first here").with_help("remove one of the two, or rename it"));
+                self.left_out.add_node(&entry.value);
                 continue;
             }
             if is_merge(&entry.key) {

@@ -3,6 +3,7 @@
 mod decoded;
 mod load;
 mod plain;
+mod recover;
 mod syntax_error;
 mod tree;
 mod unclosed;

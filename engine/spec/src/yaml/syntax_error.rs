@@ -19,10 +19,15 @@ pub(crate) fn syntax_finding(file: FileId, text: &str, error: &ScanError) -> Dia
             Diagnostic::error(codes::SYNTAX, "a tab indents this line; YAML allows only spaces", span).with_help("replace the tab by spaces")
         }
         ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent | ErrorKind::DocumentIndicatorInQuotedScalar => {
-            let span = opened.map_or(span, |(quote, _)| Span::new(file, quote, quote + 1));
+            // Where the parser stops at the quote itself, what is open there is a bracket around it.
+            let span = opened.filter(|(_, open)| matches!(open, '"' | '\'')).map_or(span, |(quote, _)| Span::new(file, quote, quote + 1));
             Diagnostic::error(codes::SYNTAX, "a quoted text is never closed, or its next line is not indented", span).with_help("close the quote, or indent the lines of the text")
         }
-        ErrorKind::UnclosedFlowCollection { open } => never_closed(file, opened.unwrap_or((at, *open))),
+        // The parser names the outermost bracket, at its own place.
+        ErrorKind::UnclosedFlowCollection { open } => {
+            let innermost = unclosed::innermost(text, text.len()).filter(|(_, open)| matches!(open, '[' | '{'));
+            never_closed(file, innermost.or(opened).unwrap_or((at, *open)))
+        }
         ErrorKind::UnexpectedCharacter { character } if character.is_control() => control_character(*character, span),
         ErrorKind::RecursionLimitExceeded => {
             Diagnostic::error(codes::TOO_LARGE, "the text is nested too deeply", span).with_note(format!("at most {} levels are read", super::load::MAX_DEPTH))

@@ -98,6 +98,16 @@ impl Node {
         self.scalar().is_some_and(|scalar| scalar.rendered.is_none() && scalar.style == Style::Plain && matches!(super::resolve(&scalar.text), super::Plain::Null))
     }
 
+    /// True when some text below holds a value from the environment.
+    pub(crate) fn holds_secret(&self) -> bool {
+        match &self.content {
+            Content::Scalar(scalar) => scalar.is_secret(),
+            Content::List(items) => items.iter().any(|item| item.holds_secret()),
+            Content::Map(map) => map.entries.iter().any(|entry| entry.value.holds_secret()),
+            Content::Broken => false,
+        }
+    }
+
     /// The same place and weight with other content, such as rendered text.
     pub(crate) fn with_content(&self, content: Content) -> Self {
         Self { span: self.span, content, weight: self.weight, depth: self.depth, dynamic: self.dynamic }

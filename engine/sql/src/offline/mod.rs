@@ -9,10 +9,12 @@ mod declared;
 mod explanations;
 mod findings;
 mod known;
+mod reach;
 #[cfg(test)]
 mod tests;
 
 pub use explanations::explanations;
+pub use reach::{ColumnReach, Reached, column_reach};
 
 use crate::output::{Output, OutputPlace, OutputProblem};
 use crate::statement::{self, Allowed};
@@ -22,7 +24,7 @@ use findings::{DUPLICATE_COLUMN, OUTPUT_COLUMN, OUTPUT_TYPE, Subject};
 use karat_diagnostics::{Code, Diagnostic, Span};
 use karat_graph::TableGraph;
 use karat_spec::model::{SqlTable, TableName};
-use karat_spec::{ProjectSpec, SqlText, TableSpec};
+use karat_spec::{ProjectSpec, SqlText, TableSpec, pointer_part};
 use known::KnownTables;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -41,14 +43,8 @@ pub fn check_project(spec: &ProjectSpec, graph: &TableGraph, schemas: &BTreeMap<
             return Vec::new();
         }
     };
-    let mut waves: Vec<Vec<usize>> =
-        graph.waves().into_iter().map(|wave| wave.into_iter().map(|table| table.position()).filter(|position| *position < spec.tables.len()).collect()).collect();
-    // Tables of a cycle have no order; what can be said of them is said last.
-    let ordered: BTreeSet<usize> = waves.iter().flatten().copied().collect();
-    waves.push((0..spec.tables.len()).filter(|position| !ordered.contains(position)).collect());
-
     let mut findings = BTreeMap::new();
-    for wave in waves {
+    for wave in check_waves(spec, graph) {
         let judged = in_parallel(&wave, |position| judge(&known, spec, &spec.tables[position], schemas));
         for (position, (found, schema)) in wave.into_iter().zip(judged) {
             if let Some(schema) = schema {
@@ -58,6 +54,16 @@ pub fn check_project(spec: &ProjectSpec, graph: &TableGraph, schemas: &BTreeMap<
         }
     }
     findings.into_values().flatten().collect()
+}
+
+/// Positions of tables, inputs first.
+fn check_waves(spec: &ProjectSpec, graph: &TableGraph) -> Vec<Vec<usize>> {
+    let mut waves: Vec<Vec<usize>> =
+        graph.waves().into_iter().map(|wave| wave.into_iter().map(|table| table.position()).filter(|position| *position < spec.tables.len()).collect()).collect();
+    // Tables of a cycle have no order; what can be said of them is said last.
+    let ordered: BTreeSet<usize> = waves.iter().flatten().copied().collect();
+    waves.push((0..spec.tables.len()).filter(|position| !ordered.contains(position)).collect());
+    waves
 }
 
 /// All findings of one table, and its columns if they are known.
@@ -148,7 +154,7 @@ fn of_output(subject: &Subject, table: &TableSpec, sql: &SqlText, problem: Outpu
         OutputPlace::Name(name) => (DUPLICATE_COLUMN, findings::last_word(sql, name)),
         OutputPlace::Column(name) => (OUTPUT_TYPE, findings::last_word(sql, name)),
         OutputPlace::Type(name) => {
-            let pointer = format!("/types/{}", name.replace('~', "~0").replace('/', "~1"));
+            let pointer = format!("/types/{}", pointer_part(name));
             if problem.message.starts_with("`types`") { (OUTPUT_COLUMN, table.spans.key(&pointer)) } else { (OUTPUT_TYPE, table.spans.value(&pointer)) }
         }
         OutputPlace::Key(index) => (OUTPUT_COLUMN, table.spans.value(&format!("/key/{index}"))),

@@ -20,6 +20,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Result<String, ChoreError> {
     let mut page = Page::new(bench, "SQLite to Parquet and Delta", &format!("cargo xtask bench --workloads copy --rows {rows}"))?;
     page.paragraph(
         "One table of 12 columns (4 integers, 3 decimals, 3 texts, 2 timestamps) is copied from an SQLite file to Parquet with zstd(3), each tool as a whole process from start to exit.\n\
+         Karat reads the whole table with two readers, as `connectorx (2 partitions)` does.\n\
          The tools take turns, so that whatever else happens on the machine happens to all of them; the table shows medians.\n\
          A result counts only when its row count, sums, text lengths and extremes equal those of the source, read by DuckDB.",
     );
@@ -92,7 +93,7 @@ fn karat_command(bench: &Bench<'_>, sink: &str, database: &Path) -> Result<Prepa
     let pipeline = format!(
         "version: 1\n\
          connections:\n  shop: {{ type: sqlite, path: {} }}\n  lake: {lake}\n\
-         bronze:\n  orders:\n    from: {{ connection: shop, table: orders }}\n    key: [id]\n    cdc: {{ strategy: id, cursor: id }}\n    to: {{ connection: lake }}\n    layout: {{ compression: zstd(3), min_file_rows: 1_000_000 }}\n",
+         bronze:\n  orders:\n    from: {{ connection: shop, table: orders }}\n    key: [id]\n    chunk: {{ parallel: 2 }}\n    to: {{ connection: lake }}\n    layout: {{ compression: zstd(3), min_file_rows: 1_000_000 }}\n",
         database.display()
     );
     let file = project.join("copy.yaml");

@@ -114,6 +114,8 @@ fn of_result(column: &ColumnDefinition) -> (String, DataType) {
         kind::BIT => (format!("bit({})", column.length), DataType::UInt64),
         kind::GEOMETRY => plain("geometry", DataType::Binary),
         kind::NULL => plain("char(0)", DataType::Utf8),
+        // It is text, though the server calls it binary.
+        kind::JSON => plain("json", DataType::Utf8),
         _ if column.is_binary() => plain("longblob", DataType::Binary),
         _ => plain("longtext", DataType::Utf8),
     }

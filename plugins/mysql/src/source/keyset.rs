@@ -306,18 +306,16 @@ impl<'a> Keyset<'a> {
         }
         link.run(SNAPSHOT)?;
         let greatest = self.greatest(link)?;
-        let earlier = settle::list_after_snapshot(link)?;
+        let earlier = settle::list(link)?;
         link.run("ROLLBACK")?;
-        let standing = settle::take_snapshot(link, Some(&earlier.unwrap_or_else(|| vec![UNLISTED.into()])))?;
-        let Standing::Listed { before, has_caught_up } = standing else { return Ok(()) };
+        let Standing::Listed { before, has_caught_up } = settle::late_snapshot(link, &earlier)? else { return Ok(()) };
         if has_caught_up {
             self.settlement.low = Some(greatest.unwrap_or_else(|| self.values().to_vec()));
             return Ok(());
         }
         self.settlement.low = Some(match &self.after {
             Position::Cursor { values, unsettled: Some(Unsettled { low, open }), .. } => {
-                // Only what has a transaction of its own can be recognised in a later list.
-                self.settlement.keeps_open = open.iter().any(|item| item == UNLISTED || item.starts_with("statement ")) || settle::share(open, &before);
+                self.settlement.keeps_open = settle::share(open, &before);
                 if self.settlement.keeps_open { low.clone() } else { values.clone() }
             }
             Position::Cursor { values, .. } => values.clone(),
@@ -494,11 +492,11 @@ impl<'a> Keyset<'a> {
             return Ok(None);
         }
         if let (true, false, Position::Cursor { unsettled: Some(Unsettled { open, .. }), .. }) = (self.settlement.keeps_open, self.moved, &self.after)
-            && !open.iter().any(|item| item == UNLISTED || item.starts_with("statement "))
+            && !open.iter().any(|item| item == UNLISTED)
         {
             return Ok(Some(Unsettled { low: low.clone(), open: open.clone() }));
         }
-        let open = settle::list_after_snapshot(link)?.unwrap_or_else(|| vec![UNLISTED.into()]);
+        let open = settle::list(link)?;
         Ok(Some(Unsettled { low: low.clone(), open }))
     }
 

@@ -4,8 +4,10 @@
 //! and shows no writer: what the snapshot has is complete. *Somebody writes*: who is in progress is listed after one snapshot and again before a later
 //! one; once the lists share nothing, everything that could appear below the greatest value of the first is visible in the second.
 //!
-//! `innodb_trx` is a copy that the server renews only when nobody has read it for 0.1 s. A list is therefore believed only when it shows the
-//! transaction of our own snapshot. Both sources need the privilege PROCESS.
+//! A transaction is known by the number that InnoDB gives it when it first writes; it keeps that while it is prepared, without a session, and over
+//! restarts. Before that it holds no value that the server has drawn, except while a statement runs, so running statements are listed as well.
+//! `SHOW ENGINE INNODB STATUS` is asked and not `innodb_trx`, which is a copy that the server does not renew while several look at it.
+//! All of this needs the privilege PROCESS.
 
 use super::reader::{Link, SNAPSHOT};
 use crate::client::Family;
@@ -18,13 +20,13 @@ use std::time::Duration;
 /// Said in place of a list, when a run ended before it could be made.
 pub(crate) const UNLISTED: &str = "unlisted";
 
-/// Longer than the server keeps its copy of the list while nobody looks.
-const BETWEEN_LISTS: Duration = Duration::from_millis(120);
-/// How often a quiet moment is looked for.
+/// How often a quiet moment is looked for, and the pause between two looks.
 const QUIET_TRIES: usize = 3;
-/// How often the end of other transactions is waited for: about two seconds.
-const WAITS: usize = 16;
-/// Accounts of busy servers are cut at this length, so that longer ones prove nothing.
+const BETWEEN_TRIES: Duration = Duration::from_millis(3);
+/// How often the end of other transactions is waited for, and the pause between two looks: about a second.
+const WAITS: usize = 50;
+const BETWEEN_WAITS: Duration = Duration::from_millis(20);
+/// The server cuts longer accounts, so that they prove nothing.
 const GREATEST_ACCOUNT: usize = 900_000;
 
 /// Sessions of this source, which only read.
@@ -61,27 +63,6 @@ pub(crate) enum Standing {
     Unknown,
 }
 
-/// Takes the snapshot of a read. `earlier`, if given, was listed in an earlier snapshot that has ended; the end of all in it is waited for.
-pub(crate) fn take_snapshot(link: &mut Link<'_>, earlier: Option<&[String]>) -> Result<Standing, ConnectorError> {
-    let Some(earlier) = earlier else {
-        link.run(SNAPSHOT)?;
-        return Ok(Standing::Unknown);
-    };
-    let mut before = list(link)?;
-    let mut has_caught_up = false;
-    for _ in 0..WAITS {
-        // The earlier list showed our snapshot, which has ended; one that shows it still is no newer.
-        has_caught_up = !before.shows_us && !share(earlier, &before.items);
-        if has_caught_up {
-            break;
-        }
-        std::thread::sleep(BETWEEN_LISTS);
-        before = list(link)?;
-    }
-    link.run(SNAPSHOT)?;
-    Ok(Standing::Listed { before: before.items, has_caught_up })
-}
-
 /// Takes a snapshot at a moment when nobody writes; `None` when there was none, and no snapshot is open then.
 ///
 /// # Errors
@@ -89,15 +70,17 @@ pub(crate) fn take_snapshot(link: &mut Link<'_>, earlier: Option<&[String]>) -> 
 pub(crate) fn quiet_snapshot(link: &mut Link<'_>) -> Result<Option<Standing>, ConnectorError> {
     for attempt in 0..QUIET_TRIES {
         if attempt > 0 {
-            std::thread::sleep(Duration::from_millis(3));
+            std::thread::sleep(BETWEEN_TRIES);
         }
         let Some(before) = account(link)? else {
             link.run(SNAPSHOT)?;
             return Ok(Some(Standing::Unknown));
         };
-        let Some(before) = before.quiet_at else { continue };
+        if !before.is_quiet() {
+            continue;
+        }
         link.run(SNAPSHOT)?;
-        if account(link)?.and_then(|after| after.quiet_at) == Some(before) {
+        if account(link)?.is_some_and(|after| after.is_quiet() && after.next_writer == before.next_writer) {
             return Ok(Some(Standing::Settled));
         }
         link.run("ROLLBACK")?;
@@ -105,10 +88,38 @@ pub(crate) fn quiet_snapshot(link: &mut Link<'_>) -> Result<Option<Standing>, Co
     Ok(None)
 }
 
-/// The server's account of its transactions.
+/// Takes the snapshot of a read. `earlier` was listed in an earlier snapshot that has ended; the end of all in it is waited for, for a while.
+pub(crate) fn late_snapshot(link: &mut Link<'_>, earlier: &[String]) -> Result<Standing, ConnectorError> {
+    let mut before = list(link)?;
+    for _ in 0..WAITS {
+        if !share(earlier, &before) {
+            break;
+        }
+        std::thread::sleep(BETWEEN_WAITS);
+        before = list(link)?;
+    }
+    link.run(SNAPSHOT)?;
+    let has_caught_up = !share(earlier, &before);
+    Ok(Standing::Listed { before, has_caught_up })
+}
+
+/// Who is in progress, one item each, sorted: `transaction <number> <session>` and `statement <session> <query>`.
+pub(crate) fn list(link: &mut Link<'_>) -> Result<Vec<String>, ConnectorError> {
+    Ok(account(link)?.and_then(|account| account.in_progress).unwrap_or_else(|| vec![UNLISTED.into()]))
+}
+
+/// The server's account of who is in progress.
 struct Account {
-    /// The number that the next writer will get, when nobody writes.
-    quiet_at: Option<String>,
+    /// The number that the next writer will get.
+    next_writer: String,
+    /// Who is in progress; `None` when the server cannot say it in full.
+    in_progress: Option<Vec<String>>,
+}
+
+impl Account {
+    fn is_quiet(&self) -> bool {
+        self.in_progress.as_ref().is_some_and(Vec::is_empty)
+    }
 }
 
 /// `None` when the user may not ask.
@@ -120,87 +131,47 @@ fn account(link: &mut Link<'_>) -> Result<Option<Account>, ConnectorError> {
         Err(Fault::Server { code: 1227 | 1142, .. }) => return Ok(None),
         Err(fault) => return Err(link.failed(fault)),
     };
-    let prepared = prepared(link)?;
-    let quiet_at = if running.is_empty() && prepared.is_empty() { next_writer(&text).map(str::to_owned) } else { None };
-    Ok(Some(Account { quiet_at }))
+    let Some((next_writer, writers)) = writers(&text) else { return Ok(Some(Account { next_writer: String::new(), in_progress: None })) };
+    let mut items: BTreeSet<String> = writers.iter().map(|(number, thread)| format!("transaction {number} {thread}")).collect();
+    let has_number = |thread: &String| writers.iter().any(|(_, of)| of == thread);
+    items.extend(running.iter().filter(|(thread, _)| !has_number(thread)).map(|(thread, query)| format!("statement {thread} {query}")));
+    Ok(Some(Account { next_writer, in_progress: Some(items.into_iter().collect()) }))
 }
 
-/// The number of the next writer, when the account shows no writer and is whole.
-fn next_writer(account: &str) -> Option<&str> {
+/// The number of the next writer, and numbers and sessions of those that have written and not ended; `None` for an account that is not whole.
+/// A prepared transaction whose session has left has session 0.
+fn writers(account: &str) -> Option<(String, Vec<(String, String)>)> {
     if account.len() > GREATEST_ACCOUNT {
         return None;
     }
     let (_, rest) = account.split_once("Trx id counter ")?;
-    let counter = rest.lines().next()?.trim();
+    let next_writer = rest.lines().next()?.trim();
     let (_, list) = rest.split_once("LIST OF TRANSACTIONS FOR EACH SESSION")?;
-    let has_writer = list.lines().filter_map(|line| line.strip_prefix("---TRANSACTION ")).any(|line| {
-        // A transaction that has written has a number; one that has only read has an address, or a number far beyond the counter.
-        let id = line.split([',', ' ']).next().unwrap_or_default();
-        !line.contains("not started") && !id.starts_with('(') && !is_far_beyond(id, counter)
-    });
-    (!has_writer).then_some(counter)
+    let mut writers: Vec<(String, String)> = Vec::new();
+    let mut is_open = false;
+    for line in list.lines() {
+        if let Some(head) = line.strip_prefix("---TRANSACTION ") {
+            // A transaction that has written has a number; one that has only read has an address, or a number far beyond the counter.
+            let number = head.split([',', ' ']).next().unwrap_or_default();
+            is_open = !head.contains("not started") && !number.starts_with('(') && !is_far_beyond(number, next_writer);
+            if is_open {
+                writers.push((number.to_owned(), "0".into()));
+            }
+        } else if let (true, Some(rest), Some(last)) = (is_open, line.strip_prefix("MySQL thread id "), writers.last_mut()) {
+            rest.split(',').next().unwrap_or_default().trim().clone_into(&mut last.1);
+        } else if line.starts_with("--------") || line.starts_with("END OF INNODB") {
+            is_open = false;
+        }
+    }
+    Some((next_writer.to_owned(), writers))
 }
 
 /// MySQL shows readers with numbers that are addresses above 2^48.
-fn is_far_beyond(id: &str, counter: &str) -> bool {
-    match (id.parse::<u64>(), counter.parse::<u64>()) {
-        (Ok(id), Ok(counter)) => id > counter.saturating_add(1 << 40),
+fn is_far_beyond(number: &str, next_writer: &str) -> bool {
+    match (number.parse::<u64>(), next_writer.parse::<u64>()) {
+        (Ok(number), Ok(next_writer)) => number > next_writer.saturating_add(1 << 40),
         _ => false,
     }
-}
-
-/// Who is in progress, one item each, sorted.
-pub(crate) struct InProgress {
-    /// `transaction <session> <start>`, `statement <session> <query>` and `prepared <name>`.
-    pub(crate) items: Vec<String>,
-    /// Our own snapshot is among what the server showed, so the list is newer than that.
-    shows_us: bool,
-}
-
-/// Lists who is in progress after our snapshot was taken; `None` when the server keeps showing an older list.
-pub(crate) fn list_after_snapshot(link: &mut Link<'_>) -> Result<Option<Vec<String>>, ConnectorError> {
-    let mut last = None;
-    for attempt in 0..8 {
-        if attempt > 0 {
-            std::thread::sleep(BETWEEN_LISTS);
-        }
-        let listed = list(link)?;
-        if !listed.shows_us {
-            continue;
-        }
-        // A statement that has no transaction yet gets one in a moment, or ends; then it can be told from the next.
-        let is_final = !listed.items.iter().any(|item| item.starts_with("statement "));
-        last = Some(listed.items);
-        if is_final {
-            break;
-        }
-    }
-    Ok(last)
-}
-
-fn list(link: &mut Link<'_>) -> Result<InProgress, ConnectorError> {
-    // Statements first: one that gets a transaction between the two looks is then seen twice instead of never.
-    let running = statements(link)?;
-    let rows = link.session.texts("SELECT trx_mysql_thread_id, trx_started, trx_is_read_only FROM information_schema.INNODB_TRX").map_err(|fault| link.failed(fault))?;
-    let us = link.session.thread.to_string();
-    let mut shows_us = false;
-    let mut items = BTreeSet::new();
-    let mut threads = BTreeSet::new();
-    for row in rows {
-        let text = |at: usize| row.get(at).and_then(Option::as_deref).unwrap_or_default();
-        let thread = text(0);
-        shows_us |= thread == us;
-        // A transaction without a session is a prepared one.
-        if thread == "0" {
-            items.insert(format!("prepared {}", text(1)));
-        } else if !link.readers.has(thread) && text(2) != "1" {
-            threads.insert(thread.to_owned());
-            items.insert(format!("transaction {thread} {}", text(1)));
-        }
-    }
-    items.extend(running.into_iter().filter(|(thread, _)| !threads.contains(thread)).map(|(thread, query)| format!("statement {thread} {query}")));
-    items.extend(prepared(link)?);
-    Ok(InProgress { items: items.into_iter().collect(), shows_us })
 }
 
 /// Sessions that run a statement, and which.
@@ -222,30 +193,18 @@ fn statements(link: &mut Link<'_>) -> Result<Vec<(String, String)>, ConnectorErr
     Ok(pairs.filter(|(thread, _)| !link.readers.has(thread)).collect())
 }
 
-fn prepared(link: &mut Link<'_>) -> Result<Vec<String>, ConnectorError> {
-    match link.session.texts("XA RECOVER") {
-        Ok(rows) => Ok(rows.into_iter().map(|row| format!("prepared {}", row.into_iter().last().flatten().unwrap_or_default())).collect()),
-        // MySQL shows prepared transactions only to XA_RECOVER_ADMIN; `innodb_trx` has them too, without a session.
-        Err(Fault::Server { code: 1401 | 1227 | 1142, .. }) => Ok(Vec::new()),
-        Err(fault) => Err(link.failed(fault)),
-    }
-}
-
 /// True when something of the earlier list may still be in progress in the later one.
 pub(crate) fn share(earlier: &[String], later: &[String]) -> bool {
     let may_be = |old: &String, new: &String| {
-        let (old, new): (Vec<&str>, Vec<&str>) = (old.splitn(3, ' ').collect(), new.splitn(3, ' ').collect());
+        let (old, new): (Vec<&str>, Vec<&str>) = (old.split(' ').collect(), new.split(' ').collect());
         match (old.as_slice(), new.as_slice()) {
-            // A prepared transaction has lost its session, so nobody knows which one it was.
-            (_, ["prepared", ..]) => true,
-            // The statement may have got its transaction since.
-            (["statement", old, _], ["transaction", new, _]) => old == new,
-            (old, new) => old == new,
+            (["transaction", old, ..], ["transaction", new, ..]) => old == new,
+            // The statement may have got its number since, and its session may have left.
+            (["statement", old, ..], ["transaction", _, new]) => old == new || *new == "0",
+            (old, new) => old == new || *new == [UNLISTED],
         }
     };
     earlier.iter().any(|old| old == UNLISTED || later.iter().any(|new| may_be(old, new)))
-        // Whoever was listed may have prepared and left.
-        || later.iter().any(|new| new.starts_with("prepared "))
 }
 
 #[cfg(test)]
@@ -259,26 +218,37 @@ mod tests {
 
     #[test]
     fn a_list_blocks_as_long_as_one_of_it_may_be_in_progress() {
-        assert!(shares(&["transaction 7 2026-01-01 00:00:00"], &["transaction 7 2026-01-01 00:00:00"]));
-        assert!(!shares(&["transaction 7 2026-01-01 00:00:00"], &["transaction 7 2026-01-01 00:00:01", "statement 8 9"]));
-        assert!(shares(&["statement 7 100"], &["transaction 7 2026-01-01 00:00:01"]));
+        assert!(shares(&["transaction 35 7"], &["transaction 35 7"]));
+        assert!(shares(&["transaction 35 7"], &["transaction 35 0"]), "prepared, and its session has left");
+        assert!(!shares(&["transaction 35 7"], &["transaction 36 7", "statement 8 9"]));
+        assert!(shares(&["statement 7 100"], &["transaction 36 7"]));
+        assert!(shares(&["statement 7 100"], &["transaction 36 0"]));
         assert!(shares(&["statement 7 100"], &["statement 7 100"]));
         assert!(!shares(&["statement 7 100"], &["statement 7 101"]));
-        assert!(shares(&[], &["prepared x"]));
         assert!(shares(&[UNLISTED], &[]));
-        assert!(!shares(&["transaction 7 a"], &[]));
+        assert!(shares(&["transaction 35 7"], &[UNLISTED]));
+        assert!(!shares(&["transaction 35 7"], &[]));
+        assert!(!shares(&[], &["transaction 35 7"]));
     }
 
     #[test]
-    fn only_a_whole_account_without_writers_is_quiet() {
+    fn writers_are_told_from_readers() {
         let account = |list: &str| {
             format!("------------\nTRANSACTIONS\n------------\nTrx id counter 35\nPurge done\nLIST OF TRANSACTIONS FOR EACH SESSION:\n{list}\nEND OF INNODB MONITOR OUTPUT\n")
         };
-        assert_eq!(next_writer(&account("---TRANSACTION (0x7f01), ACTIVE 5 sec\nMySQL thread id 31")), Some("35"));
-        assert_eq!(next_writer(&account("---TRANSACTION 421937, not started\n---TRANSACTION (0x7f01), not started")), Some("35"));
-        assert_eq!(next_writer(&account("---TRANSACTION 283462437, ACTIVE 0 sec")), None);
-        assert_eq!(next_writer(&account("---TRANSACTION 421937283462437, ACTIVE 0 sec")), Some("35"));
-        assert_eq!(next_writer(&account("---TRANSACTION 34, ACTIVE (PREPARED) 5 sec")), None);
-        assert_eq!(next_writer("Trx id counter 35"), None);
+        let check = |list: &str, expected: &[(&str, &str)]| {
+            let (next, writers) = writers(&account(list)).unwrap_or_default();
+            let writers: Vec<(&str, &str)> = writers.iter().map(|(number, thread)| (number.as_str(), thread.as_str())).collect();
+            assert_eq!((next.as_str(), writers.as_slice()), ("35", expected), "{list}");
+        };
+        check("---TRANSACTION (0x7f01), ACTIVE 5 sec\nMySQL thread id 31, OS", &[]);
+        check("---TRANSACTION 421937, not started\n---TRANSACTION (0x7f01), not started", &[]);
+        check(
+            "---TRANSACTION 34, ACTIVE 0 sec\n1 lock struct(s)\nMySQL thread id 31, OS thread handle 1\n---TRANSACTION (0x7f01), ACTIVE 1 sec\nMySQL thread id 9, OS",
+            &[("34", "31")],
+        );
+        check("---TRANSACTION 421937283462437, ACTIVE 0 sec\nMySQL thread id 9, OS", &[]);
+        check("---TRANSACTION 34, ACTIVE (PREPARED) 5 sec recovered trx", &[("34", "0")]);
+        assert_eq!(writers("Trx id counter 35"), None);
     }
 }

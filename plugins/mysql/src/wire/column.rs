@@ -20,6 +20,7 @@ pub(crate) mod kind {
     pub(crate) const DATETIME: u8 = 12;
     pub(crate) const YEAR: u8 = 13;
     pub(crate) const BIT: u8 = 16;
+    pub(crate) const JSON: u8 = 245;
     pub(crate) const NEW_DECIMAL: u8 = 246;
     pub(crate) const BLOB: u8 = 252;
     pub(crate) const VAR_STRING: u8 = 253;

@@ -33,6 +33,8 @@ pub(crate) fn source_of(settings: serde_json::Value) -> Arc<dyn Source> {
 pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) source: Arc<dyn Source>,
+    /// Its own server, for tests that keep transactions open: those are seen by all reads at a server.
+    _server: Option<MariaDbServer>,
 }
 
 /// What a read delivered.
@@ -100,7 +102,14 @@ impl World {
         let database = server.database();
         database.execute(sql);
         let source = source(&database.url());
-        Self { database, source }
+        Self { database, source, _server: None }
+    }
+
+    /// A new database at a server of its own.
+    pub(crate) fn alone(test: &str, sql: &str) -> Option<Self> {
+        let server = MariaDbServer::start().map_err(|skip| skip.report(test)).ok()?;
+        let world = Self::at(&server, sql);
+        Some(Self { _server: Some(server), ..world })
     }
 
     pub(crate) async fn describe(&self, table: &str) -> Result<SourceSchema, ConnectorError> {
