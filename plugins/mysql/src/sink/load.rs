@@ -128,7 +128,8 @@ impl MysqlLoad {
 
     /// The connection, while no lane has it.
     pub(super) fn session(&mut self) -> Result<&mut Session, ConnectorError> {
-        self.session.as_mut().ok_or_else(|| ConnectorError::new(ErrorKind::Bug, "a commit without a stage before it, or a load that goes on after an error"))
+        // It is gone after a commit that was sent and not answered. Whoever found out what became of that starts over from there.
+        self.session.as_mut().ok_or_else(|| ConnectorError::new(ErrorKind::Unreachable, format!("the connection of this load to `{}` is gone", self.name)))
     }
 
     /// The connection, for as long as the load itself is borrowed elsewhere.
