@@ -11,6 +11,8 @@ pub enum Form {
     Number,
     /// A binary floating-point number, as Rust writes it.
     Float,
+    /// One of single precision, which a database may show as the double that it exactly is.
+    Single,
     /// UTF-8, hexadecimal.
     Text,
     /// Bytes, hexadecimal.
@@ -23,6 +25,20 @@ pub enum Form {
     Timestamp,
     /// As [`Form::Timestamp`], in UTC.
     TimestampUtc,
+}
+
+impl Form {
+    /// The same text for the same value, however a database writes it.
+    #[must_use]
+    pub fn canonical(self, text: &str) -> String {
+        match self {
+            Self::Boolean => if ["1", "t", "true"].contains(&text) { "1" } else { "0" }.to_owned(),
+            Self::Number if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+            Self::Float => text.parse::<f64>().map_or_else(|_| text.to_owned(), |value| value.to_string()),
+            Self::Single => text.parse::<f32>().map_or_else(|_| text.to_owned(), |value| value.to_string()),
+            Self::Number | Self::Text | Self::Bytes | Self::Date | Self::Time | Self::Timestamp | Self::TimestampUtc => text.to_owned(),
+        }
+    }
 }
 
 /// A database as its own client sees it.
@@ -58,7 +74,7 @@ pub trait DatabaseReader: Send + Sync {
         };
         let columns_sql: Vec<String> = columns.iter().map(one).collect();
         let answer = self.database().query(&format!("SELECT {} FROM {}", columns_sql.join(", "), self.table(target)));
-        let value = |(text, (_, form)): (&str, &(&str, Form))| text.strip_prefix('=').map(|text| canonical(text, *form));
+        let value = |(text, (_, form)): (&str, &(&str, Form))| text.strip_prefix('=').map(|text| form.canonical(text));
         let mut rows: Vec<Vec<Option<String>>> = answer.lines().map(|line| line.split('\t').zip(columns).map(value).collect()).collect();
         rows.sort();
         rows
@@ -82,7 +98,7 @@ impl DatabaseReader for PostgresReader {
 
     fn expression(&self, column: &str, form: Form) -> String {
         match form {
-            Form::Boolean | Form::Number | Form::Float => column.to_owned(),
+            Form::Boolean | Form::Number | Form::Float | Form::Single => column.to_owned(),
             Form::Text => format!("encode(convert_to({column}, 'UTF8'), 'hex')"),
             Form::Bytes => format!("encode({column}, 'hex')"),
             Form::Date => format!("to_char({column}, 'YYYY-MM-DD')"),
@@ -114,7 +130,7 @@ impl DatabaseReader for MariaDbReader {
         match form {
             Form::Boolean | Form::Number => column.to_owned(),
             // A `float` as text has six digits.
-            Form::Float => format!("CAST({column} AS double)"),
+            Form::Float | Form::Single => format!("CAST({column} AS double)"),
             Form::Text => format!("lower(hex(convert({column} USING utf8mb4)))"),
             Form::Bytes => format!("lower(hex({column}))"),
             Form::Date => format!("date_format({column}, '%Y-%m-%d')"),
@@ -129,15 +145,5 @@ impl DatabaseReader for MariaDbReader {
 
     fn writes_query(&self, _: &str) -> Option<String> {
         None
-    }
-}
-
-/// The same text for the same value, however the database writes it.
-fn canonical(text: &str, form: Form) -> String {
-    match form {
-        Form::Boolean => if ["1", "t", "true"].contains(&text) { "1" } else { "0" }.to_owned(),
-        Form::Number if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        Form::Float => text.parse::<f64>().map_or_else(|_| text.to_owned(), |value| value.to_string()),
-        Form::Number | Form::Text | Form::Bytes | Form::Date | Form::Time | Form::Timestamp | Form::TimestampUtc => text.to_owned(),
     }
 }

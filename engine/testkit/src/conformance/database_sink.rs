@@ -209,7 +209,8 @@ pub async fn a_reader_sees_only_whole_generations(under_test: DatabaseSinkUnderT
 
 /// What was staged but not committed is invisible and cleaned up.
 pub async fn what_was_staged_but_not_committed_is_invisible_and_cleaned_up(under_test: DatabaseSinkUnderTest) {
-    under_test.load(under_test.request(append(), 1, "a"), rows(&[(1, None)]), commit(1, 1, "a", 0, 1)).await.unwrap();
+    // As an upsert, so that the table has the key that the upsert below needs.
+    under_test.load(under_test.request(upsert(true), 1, "a"), rows(&[(1, None)]), commit(1, 1, "a", 0, 1)).await.unwrap();
     let clean = under_test.tables();
 
     for mode in [append(), upsert(false), WriteMode::Replace] {

@@ -73,7 +73,7 @@ const DAYS: [i32; 6] = [-719_162, -141_428, -1, 0, 11_016, 2_932_896];
 const DATES: [&str; 6] = ["0001-01-01", "1582-10-14", "1969-12-31", "1970-01-01", "2000-02-29", "9999-12-31"];
 
 fn numbers() -> Vec<Values> {
-    use Form::{Boolean, Float, Number};
+    use Form::{Boolean, Float, Number, Single};
     let most = |digits: usize| "9".repeat(digits);
     vec![
         arrive(BooleanArray::from(vec![true, false]), Boolean, [1, 0]),
@@ -85,7 +85,7 @@ fn numbers() -> Vec<Values> {
         arrive(UInt16Array::from(vec![0, u16::MAX]), Number, [0, u16::MAX]),
         arrive(UInt32Array::from(vec![0, u32::MAX]), Number, [0, u32::MAX]),
         arrive(UInt64Array::from(vec![0, i64::MAX as u64 + 1, u64::MAX]), Number, [0, i64::MAX as u64 + 1, u64::MAX]),
-        arrive(Float32Array::from(vec![f32::MIN, 0.1, f32::MAX, f32::MIN_POSITIVE]), Float, [f32::MIN, 0.1, f32::MAX, f32::MIN_POSITIVE].map(single)),
+        arrive(Float32Array::from(vec![f32::MIN, 0.1, f32::MAX, f32::MIN_POSITIVE]), Single, [f32::MIN, 0.1, f32::MAX, f32::MIN_POSITIVE]),
         arrive(Float64Array::from(vec![f64::MIN, 0.1, 1.0 / 3.0, f64::MAX, f64::MIN_POSITIVE]), Float, [f64::MIN, 0.1, 1.0 / 3.0, f64::MAX, f64::MIN_POSITIVE]),
         arrive_or_refused(Float64Array::from(vec![f64::NAN]), Float, ["NaN"]),
         arrive_or_refused(Float64Array::from(vec![f64::INFINITY, f64::NEG_INFINITY]), Float, ["inf", "-inf"]),
@@ -100,11 +100,6 @@ fn numbers() -> Vec<Values> {
         arrive_or_refused(Decimal256Array::from(vec![i256::from_string(&most(76)).unwrap()]).with_precision_and_scale(76, 0).unwrap(), Number, [most(76)]),
         arrive_or_refused(Decimal128Array::from(vec![12]).with_precision_and_scale(5, -2).unwrap(), Number, ["1200"]),
     ]
-}
-
-/// A `real` that was widened to be written may come back as either.
-fn single(value: f32) -> f64 {
-    value.to_string().parse().unwrap()
 }
 
 fn texts() -> Vec<Values> {

@@ -1,0 +1,12 @@
+//! What reads of a real MariaDB deliver, seen from outside.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
+mod conformance;
+mod faults;
+mod full;
+mod keyset;
+mod late;
+mod login;
+mod types;
+mod world;
