@@ -38,14 +38,14 @@ impl Family {
 pub(crate) fn pins(family: Family) -> String {
     let family_pins = match family {
         Family::MariaDb => {
-            "max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0, idle_write_transaction_timeout = 0, tx_isolation = 'REPEATABLE-READ'"
+            "max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0, idle_write_transaction_timeout = 0, query_cache_type = OFF, tx_isolation = 'REPEATABLE-READ'"
         }
         Family::MySql => "max_execution_time = 0, transaction_isolation = 'REPEATABLE-READ'",
     };
     format!(
         "SET NAMES utf8mb4, SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 1, wait_timeout = 28800, interactive_timeout = 28800, \
          net_write_timeout = 3600, net_read_timeout = 3600, lock_wait_timeout = 60, innodb_lock_wait_timeout = 50, sql_select_limit = 18446744073709551615, \
-         sql_big_selects = 1, sql_auto_is_null = 0, sql_quote_show_create = 1, {family_pins}"
+         sql_big_selects = 1, sql_auto_is_null = 0, group_concat_max_len = 1073741824, sql_quote_show_create = 1, {family_pins}"
     )
 }
 

@@ -12,6 +12,7 @@ use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 use futures::stream;
 use karat_plugin_api::{BatchStream, ConnectorError, ErrorKind, Position, ReadRequest, ReadStrategy, SourceBatch, SourceRead};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -202,7 +203,17 @@ impl<'a> Link<'a> {
             collector.push(row)?;
             each(collector)?;
         }
-        rows.finish().map_err(failed)?;
+        if rows.finish().map_err(failed)? > 0 {
+            self.tell_warnings()?;
+        }
+        Ok(())
+    }
+
+    /// Passes on that the server had doubts, such as about a text that it took for a number. Its words may hold values, so only the codes are told.
+    fn tell_warnings(&mut self) -> Result<(), ConnectorError> {
+        let rows = self.session.texts("SHOW WARNINGS LIMIT 100").map_err(|fault| self.failed(fault))?;
+        let codes: BTreeSet<String> = rows.into_iter().filter_map(|row| row.into_iter().nth(1).flatten()).collect();
+        tracing::warn!(source = %self.label, ?codes, "the server has warnings for what was read; run the query in its client and look at SHOW WARNINGS");
         Ok(())
     }
 }
