@@ -63,7 +63,12 @@ impl Splitter<'_, '_> {
     /// About how many rows have a key in `[from, to)`.
     fn rows(&mut self, from: i128, to: i128) -> Result<u64, ConnectorError> {
         self.questions += 1;
-        let sql = format!("EXPLAIN FORMAT=TRADITIONAL SELECT 1 FROM {} FORCE INDEX (PRIMARY) WHERE {column} >= {from} AND {column} <= {last}", self.from, column = self.column, last = to - 1);
+        let sql = format!(
+            "EXPLAIN FORMAT=TRADITIONAL SELECT 1 FROM {} FORCE INDEX (PRIMARY) WHERE {column} >= {from} AND {column} <= {last}",
+            self.from,
+            column = self.column,
+            last = to - 1
+        );
         let rows = self.link.session.texts(&sql).map_err(|fault| self.link.failed(fault))?;
         // The count stands before the last column, or before the last two where the server also says how much is filtered.
         let row = rows.first().map(Vec::as_slice).unwrap_or_default();

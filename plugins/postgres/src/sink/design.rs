@@ -90,6 +90,8 @@ pub(crate) struct Existing<'a> {
     pub(crate) columns: &'a [TableColumn],
     /// Karat made or adopted it, so that it may follow its source.
     pub(crate) is_ours: bool,
+    /// For messages.
+    pub(crate) described: &'a str,
     /// Columns that must stay NOT NULL.
     pub(crate) key: Vec<String>,
 }
@@ -135,7 +137,8 @@ pub(crate) async fn for_new_table(session: &mut Session, request: &LoadRequest, 
 }
 
 /// The columns of a table that stays.
-pub(crate) async fn for_existing(session: &mut Session, request: &LoadRequest, existing: &Existing<'_>, described: &str) -> Result<Vec<Placed>, Trouble> {
+pub(crate) async fn for_existing(session: &mut Session, request: &LoadRequest, existing: &Existing<'_>) -> Result<Vec<Placed>, Trouble> {
+    let described = existing.described;
     if let Some(missing) =
         existing.columns.iter().find(|column| column.not_null && !column.fills_itself && !column.is_generated && request.schema.field_with_name(&column.name).is_err())
     {
@@ -173,7 +176,7 @@ pub(crate) async fn for_existing(session: &mut Session, request: &LoadRequest, e
         }
     }
     if !open.is_empty() {
-        settle(session, request, existing, &mut placed, open, described).await?;
+        settle(session, request, existing, &mut placed, open).await?;
     }
     placed.into_iter().map(|placed| placed.ok_or_else(|| ConnectorError::new(ErrorKind::Bug, "a column of a load found no place").into())).collect()
 }
@@ -183,14 +186,7 @@ const CHAR: u32 = 1042;
 const TEXT: u32 = 25;
 
 /// Finds places for columns that are new or whose type is too small.
-async fn settle(
-    session: &mut Session,
-    request: &LoadRequest,
-    existing: &Existing<'_>,
-    placed: &mut [Option<Placed>],
-    open: Vec<(usize, String)>,
-    described: &str,
-) -> Result<(), Trouble> {
+async fn settle(session: &mut Session, request: &LoadRequest, existing: &Existing<'_>, placed: &mut [Option<Placed>], open: Vec<(usize, String)>) -> Result<(), Trouble> {
     let known = known_natives(session, request).await?;
     let fields = request.schema.fields();
     let mut wanted = Vec::new();
@@ -216,7 +212,7 @@ async fn settle(
             }
             _ if placed[*at].is_some() => {}
             (None, _) => return Err(unsupported(field).into()),
-            (Some(_), None) => return Err(mismatch(field, old, described).into()),
+            (Some(_), None) => return Err(mismatch(field, old, existing.described).into()),
         }
     }
     Ok(())

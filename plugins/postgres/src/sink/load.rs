@@ -23,9 +23,6 @@ use karat_plugin_api::{CommitRequest, Committed, ConnectorError, ErrorKind, Load
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Bytes that are collected before a COPY begins.
-const HOLD: usize = 1 << 20;
-
 /// Bytes that may wait in memory for the commit itself to send them, so that they are written once.
 const HOLD_STRAIGHT: u64 = 16 << 20;
 
@@ -128,7 +125,7 @@ impl PostgresLoad {
         self.open(session).await?;
         let statement = copy_statement(&self.way);
         let Some(outbox) = &mut self.outbox else { return Ok(()) };
-        outbox.pass(session, &statement, batch, self.taken, HOLD).await
+        outbox.pass(session, &statement, batch, self.taken).await
     }
 
     /// Makes the place that rows go to.
@@ -228,7 +225,7 @@ impl PostgresLoad {
                     WriteMode::Upsert { key, unique_in_read, order_by } => Rule::Upsert { key: key.clone(), unique_in_read: *unique_in_read, order_by: order_by.clone() },
                     WriteMode::Append { .. } | WriteMode::Replace => Rule::Insert,
                 };
-                self.way = Way::Merge(Merging { oid: done.oid, placed, key: Vec::new(), rule, indexed: Vec::new(), is_partitioned: false });
+                self.way = Way::Merge(Merging { oid: done.oid, placed, key: Vec::new(), rule, indexed: Vec::new() });
                 self.destination = Destination::Nowhere;
                 self.outbox = None;
             }
