@@ -100,6 +100,42 @@ fn nothing_is_left_of_a_server_that_was_dropped() {
     assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
 }
 
+/// A test that hangs is killed, and drops nothing.
+#[test]
+fn nothing_is_left_of_a_server_whose_test_was_killed() {
+    const TEST: &str = "nothing_is_left_of_a_server_whose_test_was_killed";
+    if let Some(note) = std::env::var_os("KARAT_TEST_SERVER_NOTE") {
+        let Some(server) = or_skip(TEST, PostgresServer::start()) else { return };
+        std::fs::write(note, format!("{} {}", server.port(), server.socket_folder().display())).unwrap();
+        std::thread::park();
+    }
+    if or_skip(TEST, PostgresServer::shared()).is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let note = folder.path().join("note");
+    let mut test = std::process::Command::new(std::env::current_exe().unwrap()).args(["--exact", TEST]).env("KARAT_TEST_SERVER_NOTE", &note).spawn().unwrap();
+    let written = wait_for(|| std::fs::read_to_string(&note).ok().filter(|text| !text.is_empty()));
+    let (port, home) = written.split_once(' ').unwrap();
+    assert!(std::path::Path::new(home).is_dir());
+
+    test.kill().unwrap();
+    test.wait().unwrap();
+
+    wait_for(|| (!std::path::Path::new(home).exists() && std::net::TcpStream::connect(("127.0.0.1", port.parse::<u16>().unwrap())).is_err()).then_some(()));
+}
+
+fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(std::time::Instant::now() < deadline, "waited in vain");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn a_proxy_loses_a_request_or_only_its_reply() {
     use std::io::{Read, Write};

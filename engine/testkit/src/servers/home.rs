@@ -1,6 +1,7 @@
 //! The folder of a server, and the process that watches over it: when the test process ends, in whatever way, it kills the server and removes the folder.
 
 use super::programs::{Account, run};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::{fs, os::unix};
@@ -9,7 +10,8 @@ use std::{fs, os::unix};
 /// Then the server is told to go, and killed with all its children when it does not.
 const WATCH: &str = r#"
 trap '' INT TERM HUP
-read -r _
+farewell=
+read -r farewell
 children() { cat /proc/"$1"/task/*/children 2>/dev/null; }
 family() { echo "$1"; for child in $(children "$1"); do family "$child"; done; }
 alive() { [ -d /proc/"$1" ] && ! grep -q '^State:.Z' /proc/"$1"/status 2>/dev/null; }
@@ -22,6 +24,15 @@ if [ -n "$pid" ] && alive "$pid"; then
   for member in $family; do alive "$member" && kill -KILL "$member"; done
 fi
 rm -rf "$1"
+[ -n "$farewell" ] && exit
+# The test process was killed, perhaps between starting something and telling of it.
+for turn in 1 2 3 4 5; do
+  for process in /proc/[0-9]*; do
+    case "$(readlink "$process/cwd" 2>/dev/null)" in "$1" | "$1"/*) kill -KILL "${process#/proc/}" ;; esac
+  done
+  rm -rf "$1"
+  sleep 1
+done
 "#;
 
 /// A folder for one server, watched over.
@@ -119,7 +130,10 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        drop(self.watch.stdin.take());
+        if let Some(mut stdin) = self.watch.stdin.take() {
+            // A watching process that is gone already has nothing left to hear.
+            let _ = stdin.write_all(b"farewell\n");
+        }
         let _ = self.watch.wait();
     }
 }
@@ -136,7 +150,9 @@ impl SpawnApart for Command {
 }
 
 fn copy(from: &Path, to: &Path) {
-    run(Command::new("cp").args(["--archive", "--reflink=auto", "--sparse=always"]).arg(from).arg(to));
+    // In the new folder's parent, where the watching process finds it.
+    let parent = to.parent().expect("copies go into folders");
+    run(Command::new("cp").current_dir(parent).args(["--archive", "--reflink=auto", "--sparse=always"]).arg(from).arg(to));
 }
 
 fn cache_folder() -> Option<PathBuf> {
