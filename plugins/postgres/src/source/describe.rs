@@ -22,7 +22,7 @@ pub(crate) struct Described {
     pub(crate) columns: Vec<ColumnFacts>,
     /// Columns that are alone in a unique index and never NULL, so that no two rows share a value.
     pub(crate) unique: Vec<String>,
-    /// The table, when rows of it stand in blocks of its own: ordinary tables and materialized views.
+    /// The table, when all its rows stand in blocks of its own: ordinary tables without children, and materialized views.
     pub(crate) heap: Option<u32>,
 }
 
@@ -122,7 +122,7 @@ async fn describe_table(session: &mut Session, database: &str, name: &str) -> Re
         schema,
         columns: facts,
         unique,
-        heap: matches!(relation.kind.as_str(), "r" | "m").then_some(oid),
+        heap: (matches!(relation.kind.as_str(), "r" | "m") && !relation.has_children).then_some(oid),
     })
 }
 
@@ -141,6 +141,7 @@ struct Relation {
     rows: Option<u64>,
     bytes: Option<u64>,
     is_readable: bool,
+    has_children: bool,
 }
 
 impl Relation {
@@ -167,7 +168,7 @@ async fn find(session: &mut Session, name: &str) -> Result<Option<Relation>, Con
     let sql = format!(
         "SELECT c.oid, n.nspname, c.relname, c.relkind, \
          CASE WHEN c.relkind IN ('v', 'f') THEN NULL WHEN c.relkind = 'p' THEN leaves.rows ELSE NULLIF(c.reltuples, -1)::int8 END, \
-         CASE WHEN c.relkind IN ('v', 'f') THEN NULL WHEN c.relkind = 'p' THEN leaves.bytes ELSE pg_catalog.pg_table_size(c.oid) END, pg_catalog.has_table_privilege(c.oid, 'SELECT') \
+         CASE WHEN c.relkind IN ('v', 'f') THEN NULL WHEN c.relkind = 'p' THEN leaves.bytes ELSE pg_catalog.pg_table_size(c.oid) END, pg_catalog.has_table_privilege(c.oid, 'SELECT'), c.relhassubclass \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN LATERAL (SELECT sum(CASE WHEN l.reltuples < 0 THEN NULL ELSE l.reltuples END)::int8, sum(pg_catalog.pg_table_size(l.oid))::int8 \
            FROM pg_catalog.pg_partition_tree(c.oid) t JOIN pg_catalog.pg_class l ON l.oid = t.relid WHERE t.isleaf) leaves (rows, bytes) ON c.relkind = 'p' \
@@ -189,6 +190,7 @@ async fn find(session: &mut Session, name: &str) -> Result<Option<Relation>, Con
             rows: positive(row, 4),
             bytes: positive(row, 5),
             is_readable: row.is_true(6),
+            has_children: row.is_true(7),
         })
     }))
 }
