@@ -2,18 +2,17 @@
 
 use crate::config::Server;
 use crate::sink::bulk::{Destination, Lane, Sent};
-use crate::sink::define::{self, Fit, ORDINAL};
 use crate::sink::indexes;
-use crate::sink::ledger::{Entry, Ledger};
+use crate::sink::ledger::Ledger;
 use crate::sink::live::{LiveTable, TableName};
-use crate::sink::merge::{Merge, Rule};
 use crate::sink::pace::Pace;
+use crate::sink::route::{Join, Route, route};
 use crate::sink::session::Session;
 use crate::sink::swap::{self, Spares, drop_table};
 use crate::sink::{Abandoned, ledger_of};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use karat_plugin_api::{CommitRequest, Committed, ConnectorError, ErrorKind, Load, LoadRequest, Staged, WriteMode, WriteProgress};
+use karat_plugin_api::{CommitRequest, Committed, ConnectorError, ErrorKind, Load, LoadRequest, Staged, WriteProgress};
 use std::sync::Arc;
 
 /// Bytes after which a new table is put in place, when rows can join it afterwards: enough to be fast, little enough to do again.
@@ -46,41 +45,6 @@ pub(crate) struct MysqlLoad {
     pub(super) sent_bytes: u64,
 }
 
-/// Where rows go.
-pub(super) enum Route {
-    /// Into a table beside the live one, which takes its place.
-    Beside(Box<Beside>),
-    /// Through a temporary table into the live one.
-    Join(Box<Join>),
-    /// Into the table that this load has put in place.
-    Placed,
-}
-
-/// A table that is filled beside the live one.
-pub(super) struct Beside {
-    pub(super) shadow: TableName,
-    /// The table that it replaces.
-    live: Option<LiveTable>,
-    /// What a person wrote about the table.
-    pub(super) remark: String,
-    /// Rows of one key are sorted out before they get there.
-    merge: Option<Merge>,
-    destination: Option<Arc<Destination>>,
-    /// Indexes that are built when the rows are there, as clauses.
-    indexes: Vec<String>,
-    pub(super) is_made: bool,
-}
-
-/// The live table that rows join.
-pub(super) struct Join {
-    pub(super) live: LiveTable,
-    pub(super) marker: String,
-    pub(super) merge: Merge,
-    changes: Vec<String>,
-    is_stage_made: bool,
-    pub(super) indexes_are_off: bool,
-}
-
 impl MysqlLoad {
     pub(crate) async fn begin(server: Arc<Server>, abandoned: Abandoned, request: LoadRequest) -> Result<Self, ConnectorError> {
         let name = TableName::parse(&request.target)?;
@@ -105,7 +69,7 @@ impl MysqlLoad {
             indexes::build(&mut session, &ledger, &name, &row.dropped_indexes).await?;
         }
         let newest = row.of_table(live.as_ref().and_then(LiveTable::marker)).cloned();
-        let route = route(&mut session, &ledger, &request, live, newest.as_ref(), &spares).await?;
+        let route = route(&mut session, &ledger, &request, live, newest.as_ref()).await?;
         let pace = Pace::new(request.table.max_transaction, request.table.transaction_rows);
         Ok(Self {
             server,
@@ -128,7 +92,8 @@ impl MysqlLoad {
 
     /// The connection, while no lane has it.
     pub(super) fn session(&mut self) -> Result<&mut Session, ConnectorError> {
-        self.session.as_mut().ok_or_else(|| ConnectorError::new(ErrorKind::Bug, "a commit without a stage before it, or a load that goes on after an error"))
+        // It is gone after a commit that was sent and not answered. Whoever found out what became of that starts over from there.
+        self.session.as_mut().ok_or_else(|| ConnectorError::new(ErrorKind::Unreachable, format!("the connection of this load to `{}` is gone", self.name)))
     }
 
     /// The connection, for as long as the load itself is borrowed elsewhere.
@@ -202,201 +167,6 @@ impl MysqlLoad {
             return Ok(());
         }
         Err(ConnectorError::new(ErrorKind::Corrupt, format!("{} rows were taken for `{}`, but {} were sent", self.taken.rows, self.name, sent.rows)))
-    }
-}
-
-/// Decides how rows reach the table, and refuses what must not be written to.
-async fn route(session: &mut Session, ledger: &Ledger, request: &LoadRequest, live: Option<LiveTable>, newest: Option<&Entry>, spares: &Spares) -> Result<Route, ConnectorError> {
-    let is_new_generation = request.mode == WriteMode::Replace || newest.is_some_and(|newest| newest.record.generation < request.generation);
-    if let Some(live) = &live {
-        live.expect_transactional()?;
-    }
-    let foreign = match (&live, newest) {
-        (Some(live), None) => match live.marker() {
-            Some(marker) => ledger.foreign(session, marker).await?,
-            None => None,
-        },
-        _ => None,
-    };
-    match live {
-        Some(live) if !is_new_generation => {
-            if newest.is_none() && foreign.is_none() && !live.is_empty(session).await? {
-                return Err(ConnectorError::new(ErrorKind::Refused, format!("table `{}` holds rows that this pipeline did not write", live.name))
-                    .with_help("name another target in `to.table`, or replace the table with `--full-refresh`"));
-            }
-            let (marker, is_ours) = match live.marker() {
-                Some(marker) => (marker.to_owned(), true),
-                None => (super::live::marker(request.generation.0, &request.attempt), false),
-            };
-            Ok(Route::Join(Box::new(Join::new(session, request, live, marker, !is_ours)?)))
-        }
-        live => {
-            if let (Some(live), Some(foreign)) = (&live, &foreign) {
-                return Err(ConnectorError::new(ErrorKind::Refused, format!("table `{}` was written by `{}`", live.name, foreign.record.stream))
-                    .with_help("name another target in `to.table`, or remove the foreign table"));
-            }
-            if let Some(live) = &live {
-                expect_free_standing(session, live).await?;
-            }
-            let shadow = spares.shadow(request.epoch, &request.attempt);
-            let remark = live.as_ref().map(|live| live.remark().to_owned()).unwrap_or_default();
-            let mut beside = Beside { shadow, live, remark, merge: None, destination: None, indexes: Vec::new(), is_made: false };
-            if let WriteMode::Upsert { key, unique_in_read: false, order_by } = &request.mode {
-                let rule = Rule::Replace { key: key.clone(), winner: Some(order_by.clone()) };
-                beside.merge = Some(Merge { stage: stage_of(&beside.shadow), columns: define::wanted(request, session.dialect)?, rule });
-            }
-            // What could not be written is said before anything is read.
-            define::wanted(request, session.dialect)?;
-            Ok(Route::Beside(Box::new(beside)))
-        }
-    }
-}
-
-/// A rename would leave triggers with the old table, and foreign keys pointing at it.
-async fn expect_free_standing(session: &mut Session, live: &LiveTable) -> Result<(), ConnectorError> {
-    let name = &live.name;
-    let table = crate::client::literal(&name.table);
-    let schema = name.database.as_deref().map_or_else(|| "DATABASE()".to_owned(), crate::client::literal);
-    let sql = format!(
-        "SELECT (SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = {schema} AND EVENT_OBJECT_TABLE = {table}), \
-         (SELECT COUNT(*) FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE (CONSTRAINT_SCHEMA = {schema} AND TABLE_NAME = {table}) \
-         OR (UNIQUE_CONSTRAINT_SCHEMA = {schema} AND REFERENCED_TABLE_NAME = {table}))"
-    );
-    let (triggers, keys) = session.row::<(u64, u64)>(&format!("describe table `{name}`"), &sql).await?.unwrap_or_default();
-    if triggers + keys == 0 {
-        return Ok(());
-    }
-    let what = if triggers > 0 { "triggers" } else { "foreign keys" };
-    Err(ConnectorError::new(ErrorKind::Refused, format!("table `{name}` has {what}, which would not follow when a new table takes its place"))
-        .with_help(format!("drop the {what}, or load with `mode: upsert` or `append`")))
-}
-
-fn stage_of(beside: &TableName) -> TableName {
-    beside.sibling("karat_stage")
-}
-
-impl Beside {
-    async fn destination(&mut self, session: &mut Session, request: &LoadRequest) -> Result<Arc<Destination>, ConnectorError> {
-        if let Some(destination) = &self.destination {
-            return Ok(Arc::clone(destination));
-        }
-        self.make(session, request).await?;
-        let shadow = LiveTable::read(session, &self.shadow).await?;
-        let shadow = shadow.ok_or_else(|| ConnectorError::new(ErrorKind::Conflict, format!("table `{}` was dropped while it was filled", self.shadow)))?;
-        let columns = define::fit(request, &shadow, session.dialect)?.columns;
-        let destination = match &mut self.merge {
-            Some(merge) => {
-                merge.columns = columns;
-                session.define("make the staging table", &define::create_stage(&merge.stage, &merge.columns, session.dialect)).await?;
-                Destination { table: merge.stage.clone(), columns: define::written(&merge.columns), ordinal: Some(ORDINAL.to_owned()) }
-            }
-            None => Destination { table: self.shadow.clone(), columns: define::written(&columns), ordinal: None },
-        };
-        let destination = Arc::new(destination);
-        self.destination = Some(Arc::clone(&destination));
-        Ok(destination)
-    }
-
-    /// Makes the table: like the live one where that fits the load, else as the load needs it. Ordinary indexes come when the rows are there.
-    async fn make(&mut self, session: &mut Session, request: &LoadRequest) -> Result<(), ConnectorError> {
-        if self.is_made {
-            return Ok(());
-        }
-        let action = format!("make table `{}`", self.shadow);
-        let key = define::primary_key(request);
-        let like = self.live.as_ref().filter(|live| is_like(request, live, &key, session));
-        // From here on the table may be there, whatever the answer is.
-        self.is_made = true;
-        match like {
-            Some(live) => {
-                session.define(&action, &format!("CREATE TABLE {} LIKE {}", self.shadow.sql(), live.name.sql())).await?;
-                self.indexes = indexes::take_off(session, &self.shadow).await?;
-            }
-            None => {
-                let columns = define::wanted(request, session.dialect)?;
-                session.define(&action, &define::create(&self.shadow, &columns, &key, &self.remark, session.dialect)).await?;
-                self.indexes = define::identity_index(request, &columns).into_iter().collect();
-                if let Some(live) = &self.live {
-                    let kept = indexes::that_fit(session, live, &columns).await?;
-                    self.indexes.extend(kept);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Brings all staged rows into the table; returns how many there are.
-    async fn fill(&mut self, session: &mut Session, request: &LoadRequest, taken: u64) -> Result<u64, ConnectorError> {
-        self.destination(session, request).await?;
-        let mut rows = taken;
-        if let Some(merge) = self.merge.as_ref().filter(|_| taken > 0) {
-            rows -= merge.leave_out(session, None).await?;
-            let plain = Merge { rule: Rule::Add, ..merge.clone() };
-            let done = session.run(&format!("fill table `{}`", self.shadow), &plain.statement(&self.shadow, session.dialect)).await?;
-            if done.affected != rows {
-                return Err(ConnectorError::new(ErrorKind::Corrupt, format!("{rows} rows were staged for `{}`, but {} arrived", self.shadow, done.affected)));
-            }
-            merge.settle(session).await?;
-        }
-        let clauses: Vec<String> = std::mem::take(&mut self.indexes).into_iter().map(|clause| format!("ADD {clause}")).collect();
-        if !clauses.is_empty() {
-            session.define(&format!("build the indexes of `{}`", self.shadow), &format!("ALTER TABLE {} {}", self.shadow.sql(), clauses.join(", "))).await?;
-        }
-        Ok(rows)
-    }
-}
-
-/// True when a table like the live one takes the load as it is, and has the key that the load needs.
-fn is_like(request: &LoadRequest, live: &LiveTable, key: &[String], session: &Session) -> bool {
-    let has_only_those = live.columns.iter().all(|column| column.is_generated || request.schema.fields().find(&column.name).is_some());
-    let nullable = |name: &str| live.column(name).is_some_and(|column| column.nullable);
-    let keeps_nulls = request.schema.fields().iter().all(|field| key.contains(field.name()) || !field.is_nullable() || nullable(field.name()));
-    let fits = define::fit(request, live, session.dialect).is_ok_and(|fit| fit.changes.is_empty());
-    let primary: &[String] = live.indexes.iter().find(|index| index.name == "PRIMARY").map_or(&[], |index| &index.columns);
-    let has_no_other_key = live.indexes.iter().all(|index| !index.is_unique || index.name == "PRIMARY");
-    has_only_those && keeps_nulls && fits && primary == key && has_no_other_key
-}
-
-impl Join {
-    fn new(session: &Session, request: &LoadRequest, live: LiveTable, marker: String, needs_marker: bool) -> Result<Self, ConnectorError> {
-        let Fit { columns, mut changes } = define::fit(request, &live, session.dialect)?;
-        if needs_marker {
-            let remark = live.remark();
-            let comment = if remark.is_empty() { marker.clone() } else { format!("{remark} {marker}") };
-            changes.push(format!("COMMENT={}", crate::client::literal(&comment)));
-        }
-        let rule = match &request.mode {
-            WriteMode::Append { once_by: None } | WriteMode::Replace => Rule::Add,
-            WriteMode::Append { once_by: Some(identity) } if identity.len() >= request.schema.fields().len() => Rule::Copies,
-            WriteMode::Append { once_by: Some(identity) } => Rule::Once(identity.clone()),
-            WriteMode::Upsert { key, unique_in_read, order_by } => Rule::Replace { key: key.clone(), winner: (!unique_in_read).then(|| order_by.clone()) },
-        };
-        let merge = Merge { stage: stage_of(&live.name), columns, rule };
-        Ok(Self { live, marker, merge, changes, is_stage_made: false, indexes_are_off: false })
-    }
-
-    async fn destination(&mut self, session: &mut Session) -> Result<Arc<Destination>, ConnectorError> {
-        if !self.is_stage_made {
-            session.define("make the staging table", &define::create_stage(&self.merge.stage, &self.merge.columns, session.dialect)).await?;
-            self.is_stage_made = true;
-        }
-        Ok(Arc::new(Destination { table: self.merge.stage.clone(), columns: define::written(&self.merge.columns), ordinal: Some(ORDINAL.to_owned()) }))
-    }
-
-    /// Changes the table where the load needs that, and leaves out what it holds; returns how many rows the commit moves.
-    async fn prepare(&mut self, session: &mut Session, request: &LoadRequest, ledger: &Ledger, taken: u64) -> Result<u64, ConnectorError> {
-        if !self.changes.is_empty() {
-            let sql = format!("ALTER TABLE {} {}", self.live.name.sql(), self.changes.join(", "));
-            session.define(&format!("change table `{}`", self.live.name), &sql).await?;
-            self.changes.clear();
-        }
-        if taken == 0 {
-            return Ok(0);
-        }
-        if request.table.disable_indexes && !self.indexes_are_off {
-            self.indexes_are_off = indexes::put_away(session, ledger, &self.live.name).await?;
-        }
-        Ok(taken - self.merge.leave_out(session, Some(&self.live.name)).await?)
     }
 }
 

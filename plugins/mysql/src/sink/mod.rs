@@ -15,6 +15,7 @@ mod load;
 mod merge;
 mod pace;
 mod retry;
+mod route;
 mod session;
 mod swap;
 

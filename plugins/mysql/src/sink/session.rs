@@ -46,19 +46,27 @@ impl Session {
     pub(crate) async fn open(server: &Arc<Server>) -> Result<Self, ConnectorError> {
         let mut conn = client::connect(server).await?;
         let failed = |error| wrap("prepare a session", server, Fault::from(error));
-        let settings = "SELECT @@version, @@global.local_infile, @@max_allowed_packet, @@log_bin, @@binlog_format";
-        let found: Option<(String, u8, u64, u8, String)> = conn.query_first(settings).await.map_err(failed)?;
-        let Some((version, local_infile, most_packet_bytes, logs, log_format)) = found else {
-            return Err(wrap("read the settings", server, Fault::Protocol("a SELECT without FROM gave no row")));
+        let settings = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'local_infile', 'max_allowed_packet', 'log_bin', 'binlog_format')";
+        let found: Vec<(String, String)> = conn.query(settings).await.map_err(failed)?;
+        let setting = |name: &str| found.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
+        let Some(version) = setting("version") else {
+            return Err(wrap("read the settings", server, Fault::Protocol("the server says no version")));
         };
+        let is_on = |name: &str| setting(name).is_some_and(|value| value.eq_ignore_ascii_case("ON") || value == "1");
+        let log_format = setting("binlog_format").unwrap_or("ROW");
         // Without gap locks, writers of different keys do not wait for each other; a statement-based log refuses that level.
-        let isolation = if logs == 1 && log_format.eq_ignore_ascii_case("STATEMENT") { "REPEATABLE READ" } else { "READ COMMITTED" };
+        let isolation = if is_on("log_bin") && log_format.eq_ignore_ascii_case("STATEMENT") { "REPEATABLE READ" } else { "READ COMMITTED" };
         let mut pins = vec![
             format!("SET SESSION sql_mode = '{SQL_MODE}'"),
+            // Notes count as well: a decimal that lost digits is no more than a note.
+            "SET SESSION sql_notes = 1, SESSION max_error_count = 64, SESSION sql_safe_updates = 0, SESSION completion_type = 0, SESSION unique_checks = 1, \
+             SESSION foreign_key_checks = 1, SESSION max_sort_length = 4096"
+                .to_owned(),
+            "SET SESSION TRANSACTION READ WRITE".to_owned(),
             format!("SET SESSION TRANSACTION ISOLATION LEVEL {isolation}"),
             "SET SESSION innodb_lock_wait_timeout = 20, SESSION lock_wait_timeout = 20".to_owned(),
         ];
-        let is_mariadb = Family::of_version(&version) == Family::MariaDb;
+        let is_mariadb = Family::of_version(version) == Family::MariaDb;
         if is_mariadb {
             // Joins without an index are hashed rather than looped.
             pins.push("SET SESSION join_cache_level = 8".to_owned());
@@ -70,8 +78,8 @@ impl Session {
             conn,
             server: Arc::clone(server),
             dialect: Dialect { is_mariadb },
-            can_load: local_infile == 1,
-            most_packet_bytes: usize::try_from(most_packet_bytes).unwrap_or(1 << 20),
+            can_load: is_on("local_infile"),
+            most_packet_bytes: setting("max_allowed_packet").and_then(|bytes| bytes.parse().ok()).unwrap_or(1 << 20),
         })
     }
 

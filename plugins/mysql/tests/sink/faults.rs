@@ -107,12 +107,12 @@ async fn rows_arrive_once_over_connections_that_break_all_the_time() {
             }
         });
 
-        let failures = deliver(&sink, &world, &mode, 3_000, 100).await;
+        let failures = deliver(&sink, &world, &mode, 20_000, 50).await;
 
         stop.store(true, Ordering::SeqCst);
         breaking.await.unwrap();
-        assert!(failures > 3, "{failures}");
-        expect_delivered(&world, 3_000, 100);
+        assert!(failures > 0);
+        expect_delivered(&world, 20_000, 50);
     }
 }
 
