@@ -109,7 +109,7 @@ async fn storm(test: &str, keyset: Keyset, time: Duration) {
     let mut position = Position::Start;
     let mut again = 0;
     std::thread::scope(|scope| {
-        for writer in 0..8_u64 {
+        for writer in 0..16_u64 {
             let (world, done) = (&world, &done);
             scope.spawn(move || {
                 let mut session = world.database.session();
