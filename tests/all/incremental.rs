@@ -265,3 +265,77 @@ fn a_long_history_is_summed_up_and_reads_the_same_without_its_old_versions() {
     assert_eq!(run(&project).1, 1);
     assert_eq!(serde_json::to_value(reader.query(&warehouse(&project), "SELECT count(*) FROM bronze.orders")).expect("rows are JSON"), serde_json::json!([[4]]));
 }
+
+/// How the columns of `orders` change, and a row after that.
+const SCHEMA_CHANGES: [(&str, &str, &str); 8] = [
+    ("add", "ALTER TABLE orders ADD COLUMN note TEXT;", "(4, 'eve', 4.00, '2024-02-01 00:00:00', 'new')"),
+    ("drop", "ALTER TABLE orders DROP COLUMN customer;", "(4, 4.00, '2024-02-01 00:00:00')"),
+    ("rename", "ALTER TABLE orders RENAME COLUMN customer TO client;", "(4, 'eve', 4.00, '2024-02-01 00:00:00')"),
+    ("widen", "id INTEGER PRIMARY KEY, customer TEXT, amount DECIMAL(18,4) NOT NULL, updated_at TIMESTAMP NOT NULL", "(4, 'eve', 12345678901.1234, '2024-02-01 00:00:00')"),
+    ("narrow", "id INTEGER PRIMARY KEY, customer TEXT, amount DECIMAL(6,2) NOT NULL, updated_at TIMESTAMP NOT NULL", "(4, 'eve', 4.00, '2024-02-01 00:00:00')"),
+    ("retype", "id INTEGER PRIMARY KEY, customer TEXT, amount TEXT NOT NULL, updated_at TIMESTAMP NOT NULL", "(4, 'eve', '4.00', '2024-02-01 00:00:00')"),
+    ("reorder", "customer TEXT, updated_at TIMESTAMP NOT NULL, amount DECIMAL(12,2) NOT NULL, id INTEGER PRIMARY KEY", "('eve', '2024-02-01 00:00:00', 4.00, 4)"),
+    ("null", "id INTEGER PRIMARY KEY, customer TEXT, amount DECIMAL(12,2), updated_at TIMESTAMP NOT NULL", "(4, 'eve', NULL, '2024-02-01 00:00:00')"),
+];
+
+/// What is said, by policy: `evolve`, `ignore_new_columns`, `freeze`. A text that begins with `!` is a refusal.
+const SCHEMA_OUTCOMES: [[&str; 3]; 8] = [
+    ["column `note` text is new", "column `note` text is new and is not taken", "!column `note` text is new"],
+    ["!column `customer` is gone", "!column `customer` is gone", "!column `customer` is gone"],
+    ["!`client` of the same type is new: was it renamed?", "!column `customer` is gone", "!column `customer` is gone"],
+    [
+        "column `amount` is widened from decimal(12,2) to decimal(18,4)",
+        "column `amount` is widened from decimal(12,2) to decimal(18,4)",
+        "!column `amount` was decimal(12,2), now it is decimal(18,4)",
+    ],
+    [
+        "column `amount` was decimal(12,2), now it is decimal(6,2) at the source",
+        "column `amount` was decimal(12,2), now it is decimal(6,2) at the source",
+        "!column `amount` was decimal(12,2), now it is decimal(6,2)",
+    ],
+    ["!column `amount` was decimal(12,2), now it is text", "!column `amount` was decimal(12,2), now it is text", "!column `amount` was decimal(12,2), now it is text"],
+    ["the columns stand in another order", "the columns stand in another order", "the columns stand in another order"],
+    ["column `amount` may be NULL now", "column `amount` may be NULL now", "!column `amount` may be NULL now"],
+];
+
+#[test]
+fn every_change_of_columns_is_told_and_done_or_refused_by_policy() {
+    let Some(reader) = Reader::find("every_change_of_columns_is_told_and_done_or_refused_by_policy") else { return };
+    for ((name, change, row), outcomes) in SCHEMA_CHANGES.into_iter().zip(SCHEMA_OUTCOMES) {
+        for ((policy, expected), mode) in ["evolve", "ignore_new_columns", "freeze"].into_iter().zip(outcomes).zip(["upsert", "append", "upsert"]) {
+            let case = format!("{name}, {policy}");
+            let project = project("{ strategy: hybrid, cursor: updated_at }", &format!("{{ mode: {mode} }}\n    schema_changes: {policy}"));
+            run(&project);
+            project.database("shop.db", &ddl(change));
+            project.database("shop.db", &format!("INSERT INTO orders VALUES {row};"));
+
+            let outcome = project.karat(["run", "--format", "json"]).run();
+
+            let report = &outcome.json()["tables"]["bronze.orders"];
+            let ids = reader.query(&warehouse(&project), "SELECT count(*), count(DISTINCT id), sum(amount) FROM bronze.orders");
+            if let Some(expected) = expected.strip_prefix('!') {
+                assert_eq!(outcome.code, Some(3), "{case}: {report:#}");
+                assert!(report["error"]["message"].as_str().is_some_and(|message| message.contains(expected)), "{case}: {report:#}");
+                assert_eq!(ids, [[serde_json::json!(3), serde_json::json!(3), serde_json::json!("60.75")]], "{case}: a refused change left rows");
+            } else {
+                assert_eq!(outcome.code, Some(0), "{case}: {report:#}");
+                assert!(report["schema_changes"].to_string().contains(expected), "{case}: {report:#}");
+                assert_eq!((&ids[0][0], &ids[0][1]), (&serde_json::json!(4), &serde_json::json!(4)), "{case}");
+                assert_eq!(run(&project), (0, 0), "{case}: an idle run after it");
+            }
+            if name == "widen" && expected.starts_with("column") {
+                assert_eq!(ids[0][2], serde_json::json!("12345678961.8734"), "{case}: values of before and after");
+            }
+        }
+    }
+}
+
+/// A statement as it is, or the columns of a table that takes the place of `orders`.
+fn ddl(change: &str) -> String {
+    if change.starts_with("ALTER") {
+        return change.to_owned();
+    }
+    let names: Vec<&str> = change.split(", ").filter_map(|column| column.split(' ').next()).collect();
+    let names = names.join(", ");
+    format!("CREATE TABLE moved ({change}); INSERT INTO moved ({names}) SELECT {names} FROM orders; DROP TABLE orders; ALTER TABLE moved RENAME TO orders;")
+}

@@ -326,9 +326,13 @@ fn parquet_files_are_locked_with_their_types() {
     project.karat(["lock"]).run().expect(0);
 
     let text = lock_of(&project);
-    for line in
-        ["name: total, type: bigint", "name: price, type: \"decimal(18,4)\"", "name: at, type: timestamp,", "name: list, type: \"list<int>\"", "name: pair, type: \"struct<a: text>\""]
-    {
+    for line in [
+        "name: total, type: bigint",
+        "name: price, type: \"decimal(18,4)\"",
+        "name: at, type: timestamp,",
+        "name: list, type: \"list<int>\"",
+        "name: pair, type: \"struct<a: text>\"",
+    ] {
         assert!(text.contains(line), "no `{line}` in\n{text}");
     }
     project.write("pipeline.yaml", std::fs::read_to_string(project.path().join("pipeline.yaml")).expect("a file").replace("price FROM", "prise FROM"));

@@ -62,6 +62,14 @@ pub(crate) fn compare(table: &str, read: &SchemaRef, target: Option<&SchemaRef>,
             let line = format!("column `{}` was {}, now it is {}", column.name(), type_name(column.data_type()), type_name(new.data_type()));
             if reach == Reach::Rewrite && policy == SchemaChanges::Evolve { &mut changes } else { &mut refused }.push(line);
         }
+        if is_wider(new.data_type(), column.data_type()) {
+            let (old, new) = (type_name(column.data_type()), type_name(new.data_type()));
+            if policy == SchemaChanges::Freeze {
+                refused.push(format!("column `{}` was {old}, now it is {new}", column.name()));
+            } else {
+                changes.push(format!("column `{}` is widened from {old} to {new}", column.name()));
+            }
+        }
         fields.push(new.as_ref().clone());
         picks.push(at);
     }
@@ -119,6 +127,16 @@ fn refusal(table: &str, changes: &[String], policy: SchemaChanges) -> ConnectorE
 
 fn type_name(data_type: &DataType) -> String {
     DeclaredType::name_of(data_type).unwrap_or_else(|| data_type.to_string())
+}
+
+/// True when the target cannot hold all values as it is: targets keep a number as it is or wider, so what is narrower there was narrower before.
+fn is_wider(new: &DataType, old: &DataType) -> bool {
+    match (new, old) {
+        (new, old) if new.is_signed_integer() && old.is_signed_integer() => new.primitive_width() > old.primitive_width(),
+        (DataType::Float64, DataType::Float32) => true,
+        (DataType::Decimal128(p1, s1), DataType::Decimal128(p2, s2)) => s1 > s2 || i16::from(*p1) - i16::from(*s1) > i16::from(*p2) - i16::from(*s2),
+        _ => false,
+    }
 }
 
 /// What kind of values a type holds; targets differ in how they spell it.
@@ -193,6 +211,29 @@ mod tests {
         assert!(outcome(&old, &new, SchemaChanges::Evolve, Reach::Extend).contains("column `b` is gone"));
         assert_eq!(outcome(&old, &new, SchemaChanges::Evolve, Reach::Rewrite), "a, column `b` is gone");
         assert_eq!(outcome(&old, &new, SchemaChanges::Freeze, Reach::Restart), "a");
+    }
+
+    #[test]
+    fn a_wider_type_is_taken_over_or_refused_by_policy() {
+        let old = [("a", DataType::Decimal128(10, 2)), ("b", DataType::Int32)];
+        let new = [("a", DataType::Decimal128(18, 2)), ("b", DataType::Int64)];
+
+        let taken = "a, b, column `a` is widened from decimal(10,2) to decimal(18,2), column `b` is widened from int to bigint";
+        assert_eq!(outcome(&old, &new, SchemaChanges::Evolve, Reach::Extend), taken);
+        assert_eq!(outcome(&old, &new, SchemaChanges::IgnoreNewColumns, Reach::Extend), taken);
+        assert!(outcome(&old, &new, SchemaChanges::Freeze, Reach::Extend).contains("column `a` was decimal(10,2), now it is decimal(18,2)"));
+        assert_eq!(outcome(&new, &old, SchemaChanges::Freeze, Reach::Extend), "a, b");
+    }
+
+    #[test]
+    fn what_only_the_source_knows_is_told_or_refused_by_policy() {
+        let change = |kind, text: &str| Change { kind, column: None, text: text.to_owned() };
+        let changes = [change(ChangeKind::Nullable, "column `a` may be NULL now"), change(ChangeKind::Order, "the columns stand in another order"), change(ChangeKind::Added, "x")];
+        let seen = |policy| super::seen("bronze.t", &changes.iter().collect::<Vec<_>>(), policy);
+
+        let told = seen(SchemaChanges::Evolve).expect("nothing is refused");
+        assert_eq!(told, ["column `a` may be NULL now at the source", "the columns stand in another order at the source, and in the one of before here"]);
+        assert!(seen(SchemaChanges::Freeze).is_err_and(|error| error.to_string().contains("column `a` may be NULL now")));
     }
 
     #[test]

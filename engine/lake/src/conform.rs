@@ -6,17 +6,25 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use karat_plugin_api::{ConnectorError, DeclaredType, ErrorKind};
 use std::sync::Arc;
 
-/// The columns of a table after rows of `incoming` were added to it: the table's own, then those that are new.
+/// The columns of a table after rows of `incoming` were added to it: the table's own, in wider types where rows need them, then those that are new.
 pub(crate) fn evolve(table: &Schema, incoming: &Schema, described: &str) -> Result<SchemaRef, ConnectorError> {
     let mut fields: Vec<Arc<Field>> = table.fields().iter().cloned().collect();
     for field in incoming.fields() {
-        match table.field_with_name(field.name()) {
-            Ok(present) if widens_to(field.data_type(), present.data_type()) => {}
-            Ok(present) => return Err(type_changed(field, present, described)),
-            Err(_) => fields.push(Arc::new(field.as_ref().clone().with_nullable(true))),
+        match fields.iter_mut().find(|present| present.name() == field.name()) {
+            Some(present) if widens_to(field.data_type(), present.data_type()) => {}
+            Some(present) if grows_to(present.data_type(), field.data_type()) => *present = Arc::new(present.as_ref().clone().with_data_type(field.data_type().clone())),
+            Some(present) => return Err(type_changed(field, present, described)),
+            None => fields.push(Arc::new(field.as_ref().clone().with_nullable(true))),
         }
     }
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// True when a column may become `to` while rows are there: a wider type of the same kind.
+fn grows_to(from: &DataType, to: &DataType) -> bool {
+    let is_same_kind =
+        from.is_integer() == to.is_integer() && from.is_floating() == to.is_floating() && matches!(from, DataType::Decimal128(..)) == matches!(to, DataType::Decimal128(..));
+    is_same_kind && from.is_numeric() && widens_to(from, to)
 }
 
 /// True when every value of `from` is a value of `to`.
@@ -123,6 +131,18 @@ mod tests {
 
         assert!(conform(&batch(5_000), &target).is_ok());
         assert_eq!(conform(&batch(5_001), &target).unwrap_err().kind(), ErrorKind::BadData);
+    }
+
+    #[test]
+    fn a_column_becomes_wider_when_rows_need_it() {
+        let table = schema(&[("a", DataType::Decimal128(10, 2)), ("b", DataType::Int32), ("c", DataType::Float32)]);
+        let wide = schema(&[("a", DataType::Decimal128(18, 4)), ("b", DataType::Int64), ("c", DataType::Float64)]);
+
+        assert_eq!(evolve(&table, &wide, "`t`").unwrap(), wide);
+        assert_eq!(evolve(&wide, &table, "`t`").unwrap(), wide);
+        for other in [DataType::Decimal128(10, 4), DataType::Float64, DataType::Int64] {
+            assert!(evolve(&table, &schema(&[("a", other.clone())]), "`t`").is_err(), "{other}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::upsert::{self, Matching};
 use crate::writer::{FileSetWriter, WriterGauge, WriterOptions, WriterThread};
 use crate::{ChainStep, CommitLog, CommitOutcome, DataFile, TableChange, TableSnapshot, chain_step};
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
 use karat_plugin_api::{CommitRecord, CommitRequest, Committed, ConnectorError, ErrorKind, Load, LoadRequest, Staged, StagedFile, WriteMode, WriteProgress};
 use std::collections::BTreeSet;
@@ -241,6 +241,27 @@ impl<L: CommitLog> LakeLoad<L> {
         self.pending.carried.extend(merged.carried.into_iter().map(Arc::new));
     }
 
+    /// True when a column of the table takes a wider type with the next commit.
+    fn widens(&self) -> bool {
+        let kept = self.base.iter().filter(|base| !replaces(base, &self.request));
+        let is_wider = |field: &Arc<Field>| self.options.schema.field_with_name(field.name()).is_ok_and(|new| new.data_type() != field.data_type());
+        kept.flat_map(|base| base.schema.fields()).any(is_wider)
+    }
+
+    /// Writes the rows of before anew in the wider types: readers count on one type per column.
+    async fn widen(&mut self) -> Result<(), ConnectorError> {
+        let removed: BTreeSet<&str> = self.pending.removed.iter().map(|file| file.path.as_str()).collect();
+        let files: Vec<Arc<DataFile>> = self.base.iter().flat_map(|base| &base.files).filter(|file| !removed.contains(file.path.as_str())).cloned().collect();
+        if files.is_empty() {
+            return Ok(());
+        }
+        self.merges += 1;
+        let options = WriterOptions { attempt: format!("{}-m{}", self.options.attempt, self.merges), ..self.options.clone() };
+        let merged = blocking(move || rewrite(options, files)).await?;
+        self.apply(merged);
+        Ok(())
+    }
+
     async fn try_commit(&mut self, request: &CommitRequest) -> Result<CommitOutcome, ConnectorError> {
         let is_replace = self.base.as_ref().is_some_and(|base| replaces(base, &self.request));
         let (schema, remove) = match &self.base {
@@ -270,7 +291,7 @@ impl<L: CommitLog> LakeLoad<L> {
         if chain_step(newest, &request.record) == ChainStep::Conflict {
             return Err(conflict(&self.described, request, newest));
         }
-        if !matches!(self.intake, Intake::Direct) {
+        if !matches!(self.intake, Intake::Direct) || self.widens() {
             return Err(ConnectorError::new(ErrorKind::Busy, format!("{} was changed by somebody else while rows were compared with it", self.described)));
         }
         self.base = self.log.load(&self.options.folder, None).await?.map(Arc::new);
@@ -362,6 +383,16 @@ fn merge(matching: &Matching, options: WriterOptions, batches: &[RecordBatch], f
     Ok(Merged { added, carried, removed, new_rows, replaced_rows })
 }
 
+/// The rows of `files`, in new files of the writer's types.
+fn rewrite(options: WriterOptions, files: Vec<Arc<DataFile>>) -> Result<Merged, ConnectorError> {
+    let (folder, schema) = (options.folder.clone(), Arc::clone(&options.schema));
+    let mut writer = FileSetWriter::new(options, Arc::new(WriterGauge::default()))?;
+    for file in &files {
+        copy_rest(&mut writer, &upsert::Rewrite { file: Arc::clone(file), dropped: Vec::new() }, &folder, &schema)?;
+    }
+    Ok(Merged { added: Vec::new(), carried: writer.finish()?, removed: files, new_rows: 0, replaced_rows: 0 })
+}
+
 fn copy_rest(writer: &mut FileSetWriter, rewrite: &upsert::Rewrite, folder: &Path, schema: &SchemaRef) -> Result<(), ConnectorError> {
     for batch in upsert::rest_of(rewrite, folder, schema)? {
         writer.write(&batch?)?;
@@ -390,6 +421,9 @@ impl<L: CommitLog> Load for LakeLoad<L> {
         let files = self.writer.finish().await?;
         self.own.extend(files.iter().map(|file| file.path.clone()));
         self.pending.added.extend(files.into_iter().map(Arc::new));
+        if self.widens() {
+            self.widen().await?;
+        }
         let files = self.pending.added.iter().map(|file| StagedFile {
             path: self.options.folder.join(&file.path),
             size: file.size,

@@ -132,9 +132,9 @@ fn work(table: &TableSpec, bronze: &BronzeTable, known: Known<'_>, filled: &mut 
     let is_cursor = |column: &String| matches!(&cursor, Some(CursorExpr::Column(cursor)) if cursor == column);
     let tie = if strategy == Strategy::Hybrid { key.iter().filter(|column| !is_cursor(column)).cloned().collect() } else { Vec::new() };
     let native = schema.zip(known_source).map(|(schema, source)| native_types(bronze, schema, &source.name));
-    // Versions of a row are appended beside each other, so that its key alone identifies no row of the target.
-    let adds_versions = mode == LoadMode::Append && !key.iter().any(is_cursor);
-    let table_layout = ends::table_layout(table, if adds_versions { &[] } else { &key }, native);
+    // Where rows are only added, a row that changed is there in several versions: its key is unique only if it is the cursor itself.
+    let keeps_versions = mode == LoadMode::Append && !(strategy == Strategy::Id && key.iter().all(is_cursor));
+    let table_layout = ends::table_layout(table, if keeps_versions { &[] } else { &key }, native);
     CopyWork {
         table: table.name.clone(),
         pipeline: table.pipeline,

@@ -104,7 +104,6 @@ pub(crate) fn manifests() -> Vec<PluginManifest> {
         manifest("clickhouse", "ClickHouse, as source and target.", &server, database(&["window"], &["append", "replace", "replace_partitions"])),
         manifest("glue", "Tables of the AWS Glue catalog.", &schema::<GlueConfig>(), lake(&[])),
         manifest("iceberg", "Iceberg tables in a SQLite, REST or Glue catalog.", &schema::<IcebergConfig>(), lake(&["scd2"])),
-        manifest("postgres", "PostgreSQL, as source and target.", &server, database(&["window", "diff", "log"], &LOADS)),
         manifest("redshift", "Amazon Redshift, as a target.", &server, Capabilities { load_modes: owned(&LOADS), atomic_position: true, ..Capabilities::default() }),
         manifest("sqlserver", "Microsoft SQL Server, as source and target.", &server, database(&["window", "diff"], &LOADS)),
     ]

@@ -37,21 +37,17 @@ impl Family {
 /// Reads wait for a slow taker, so writing to the network may take an hour; rows are never cut by limits that somebody set for people.
 pub(crate) fn pins(family: Family) -> String {
     let family_pins = match family {
-        Family::MariaDb => "max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0, idle_write_transaction_timeout = 0",
-        Family::MySql => "max_execution_time = 0",
+        Family::MariaDb => {
+            "max_statement_time = 0, idle_transaction_timeout = 0, idle_readonly_transaction_timeout = 0, idle_write_transaction_timeout = 0, query_cache_type = OFF, tx_isolation = 'REPEATABLE-READ'"
+        }
+        Family::MySql => "max_execution_time = 0, transaction_isolation = 'REPEATABLE-READ'",
     };
     format!(
-        "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 1, wait_timeout = 28800, interactive_timeout = 28800, \
+        "SET NAMES utf8mb4, SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 1, wait_timeout = 28800, interactive_timeout = 28800, \
          net_write_timeout = 3600, net_read_timeout = 3600, lock_wait_timeout = 60, innodb_lock_wait_timeout = 50, sql_select_limit = 18446744073709551615, \
-         sql_big_selects = 1, sql_auto_is_null = 0, sql_quote_show_create = 1, {family_pins}"
+         sql_big_selects = 1, sql_auto_is_null = 0, group_concat_max_len = 1073741824, sql_quote_show_create = 1, {family_pins}"
     )
 }
-
-/// The second statement of every session.
-pub(crate) const NAMES: &str = "SET NAMES utf8mb4";
-
-/// The third.
-pub(crate) const ISOLATION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
 
 /// A name in SQL, whatever it contains.
 pub(crate) fn quote(name: &str) -> String {
@@ -83,9 +79,7 @@ pub(crate) async fn connect(server: &Server) -> Result<Conn, ConnectorError> {
     let mut connection = login(server).await.map_err(failed)?;
     let version: Option<String> = connection.query_first("SELECT VERSION()").await.map_err(|error| failed(error.into()))?;
     let family = Family::of_version(&version.ok_or_else(|| ConnectorError::new(ErrorKind::Bug, "the server says no version"))?);
-    for statement in [NAMES, &pins(family), ISOLATION] {
-        connection.query_drop(statement).await.map_err(|error| failed(error.into()))?;
-    }
+    connection.query_drop(pins(family)).await.map_err(|error| failed(error.into()))?;
     Ok(connection)
 }
 

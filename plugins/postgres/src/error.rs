@@ -67,19 +67,19 @@ fn judge(error: &sqlx::Error) -> (ErrorKind, Option<&'static str>) {
         sqlx::Error::Io(error) => match error.kind() {
             std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound => (ErrorKind::Unreachable, Some("is the server running, and are host and port right?")),
             std::io::ErrorKind::PermissionDenied => (ErrorKind::PermissionDenied, Some("make the server's socket readable for this user")),
+            // The handshake fails so when a certificate is not trusted.
+            std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput => (ErrorKind::BadConfiguration, VERIFY),
             _ => (ErrorKind::Unreachable, None),
         },
-        sqlx::Error::Tls(_) => (
-            ErrorKind::BadConfiguration,
-            Some(
-                "name the server's authority in `ca`, connect by the name that is in its certificate, or say with `sslmode` what shall be verified; nothing is sent unencrypted instead",
-            ),
-        ),
+        sqlx::Error::Tls(_) => (ErrorKind::BadConfiguration, VERIFY),
         sqlx::Error::Configuration(_) | sqlx::Error::InvalidArgument(_) => (ErrorKind::BadConfiguration, None),
         sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => (ErrorKind::Unreachable, None),
         _ => (ErrorKind::Bug, None),
     }
 }
+
+const VERIFY: Option<&str> =
+    Some("name the server's authority in `ca`, connect by the name that is in its certificate, or say with `sslmode` what shall be verified; nothing is sent unencrypted instead");
 
 const TRY_IN_PSQL: Option<&str> = Some("try the query in `psql`, with `SET search_path = public`");
 

@@ -65,7 +65,7 @@ pub(crate) struct Native {
     pub(crate) data_type: DataType,
     /// What is sent.
     pub(crate) wire: Wire,
-    /// The cast that makes it so, such as `text`.
+    /// The expression that makes it so, with `$` for the column.
     pub(crate) cast: Option<&'static str>,
 }
 
@@ -75,9 +75,12 @@ impl Native {
     }
 
     fn text() -> Self {
-        Self { data_type: DataType::Utf8, wire: Wire::Text, cast: Some("text") }
+        Self { data_type: DataType::Utf8, wire: Wire::Text, cast: Some("$::text") }
     }
 }
+
+/// An array of anything as a list of what its elements print.
+pub(crate) const TEXT_LIST: &str = "$::text::text[]";
 
 /// The greatest precision of a decimal.
 const GREATEST_PRECISION: i32 = 76;
@@ -88,7 +91,7 @@ pub(crate) fn native(facts: &TypeFacts) -> Native {
         let element = native(&TypeFacts { modifier: facts.modifier, ..(**element).clone() });
         let list = |data_type| DataType::List(Arc::new(Field::new("item", data_type, true)));
         return match (element.cast, element.data_type) {
-            (Some(_), _) => Native { data_type: list(DataType::Utf8), wire: Wire::List(Box::new(Wire::Text)), cast: Some("text[]") },
+            (Some(_), _) => Native { data_type: list(DataType::Utf8), wire: Wire::List(Box::new(Wire::Text)), cast: Some(TEXT_LIST) },
             (None, DataType::Null) => Native::direct(DataType::Null, Wire::List(Box::new(element.wire))),
             (None, data_type) => Native::direct(list(data_type), Wire::List(Box::new(element.wire))),
         };
@@ -114,6 +117,8 @@ pub(crate) fn native(facts: &TypeFacts) -> Native {
         1083 => Native::direct(DataType::Time64(TimeUnit::Microsecond), Wire::Time),
         1114 => Native::direct(DataType::Timestamp(TimeUnit::Microsecond, None), Wire::Timestamp),
         1184 => Native::direct(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), Wire::Timestamp),
+        // The cast to text always adds a mask; what everybody sees is what the type prints.
+        869 => Native { cast: Some("pg_catalog.textin(pg_catalog.inet_out($))"), ..Native::text() },
         1186 => Native::direct(DataType::Interval(IntervalUnit::MonthDayNano), Wire::Interval),
         _ => Native::text(),
     }
@@ -165,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_has_no_exact_arrow_type_is_read_as_the_servers_text() {
-        for oid in [142, 790, 869, 1266, 1560, 3614, 4072, 99_999] {
+        for oid in [142, 790, 829, 1266, 1560, 3614, 4072, 99_999] {
             assert_eq!(native(&TypeFacts { oid, modifier: -1, is_enum: false, element: None }), Native::text(), "{oid}");
         }
     }
@@ -176,6 +181,6 @@ mod tests {
             |oid, modifier| native(&TypeFacts { oid: 1, modifier, is_enum: false, element: Some(Box::new(TypeFacts { oid, modifier: -1, is_enum: false, element: None })) });
         assert_eq!(DeclaredType::name_of(&array(1700, numeric(10, 2)).data_type).as_deref(), Some("list<decimal(10,2)>"));
         assert_eq!(array(1700, -1).data_type, DataType::Null);
-        assert_eq!(array(869, -1).cast, Some("text[]"));
+        assert_eq!(array(869, -1).cast, Some(TEXT_LIST));
     }
 }

@@ -70,6 +70,34 @@ fn a_row_that_is_committed_late_is_delivered_once(system: System, test: &str) {
     }
 }
 
+/// A transaction that stays open, as on every busy server, costs a look at the newest rows and never at the whole table.
+fn a_busy_server_does_not_make_every_run_read_everything(system: System, test: &str) {
+    for cdc in ["{ strategy: id, cursor: id }", "{ strategy: hybrid, cursor: updated_at }"] {
+        let Some(stand) = Stand::new(Pair(system, Some(system)), cdc, "{ mode: append }", test) else { return };
+        let database = stand.source.database();
+        database.execute("CREATE TABLE elsewhere (id int PRIMARY KEY);");
+        stand.insert(1..=2_000);
+        let mut open = database.session();
+        open.execute("BEGIN; INSERT INTO elsewhere VALUES (1);");
+        assert_eq!(stand.run(), (2_000, 2_000));
+        let mut last = database.session();
+        last.execute("BEGIN; INSERT INTO elsewhere VALUES (2);");
+        open.execute("COMMIT;");
+        let mut reads = Vec::new();
+        for id in 2_001..2_006 {
+            stand.insert([id]);
+            reads.push(stand.run().0);
+            let mut next = database.session();
+            next.execute(&format!("BEGIN; INSERT INTO elsewhere VALUES ({id});"));
+            last.execute("COMMIT;");
+            last = next;
+        }
+
+        stand.expect_equal(cdc);
+        assert!(reads.iter().skip(2).all(|read| *read < 200), "{cdc}: with one transaction or another always open, the runs after the first read {reads:?} rows");
+    }
+}
+
 macro_rules! sources {
     ($($name:ident: $source:ident;)+) => {
         $(
@@ -101,6 +129,11 @@ macro_rules! sources {
                 #[test]
                 fn hybrid_replaces_what_changed() {
                     super::changed_rows_are_replaced(SOURCE, "{ strategy: hybrid, cursor: updated_at }", concat!(module_path!(), "::hybrid_replaces_what_changed"));
+                }
+
+                #[test]
+                fn a_busy_server_does_not_make_every_run_read_everything() {
+                    super::a_busy_server_does_not_make_every_run_read_everything(SOURCE, concat!(module_path!(), "::a_busy_server_does_not_make_every_run_read_everything"));
                 }
 
                 #[test]

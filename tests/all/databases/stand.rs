@@ -142,6 +142,7 @@ bronze:
   orders:
     from: {{ connection: source, table: {from} }}
     to: {{ connection: target }}
+    key: [id]
 {options}",
             pair.0.name()
         ));
@@ -175,7 +176,17 @@ bronze:
     }
 
     pub(crate) fn karat<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Karat {
-        self.project.karat(arguments).env("SOURCE_URL", &self.source_url).env("TARGET_URL", &self.target_url)
+        self.karat_in(&self.project, arguments)
+    }
+
+    /// The name of the target's database.
+    pub(crate) fn target_name(&self) -> &str {
+        self.target_database().database().name()
+    }
+
+    /// The binary in another copy of the project, with a state of its own.
+    pub(crate) fn karat_in<'a>(&self, project: &Project, arguments: impl IntoIterator<Item = &'a str>) -> Karat {
+        project.karat(arguments).env("SOURCE_URL", &self.source_url).env("TARGET_URL", &self.target_url)
     }
 
     /// Runs to success; rows read and rows written.
@@ -225,6 +236,10 @@ bronze:
     #[track_caller]
     pub(crate) fn insert(&self, ids: impl IntoIterator<Item = i64>) {
         self.source.database().execute(&self.pair.0.insert(ids));
+        if self.pair.0 == System::PostgreSql {
+            // Explicit ids leave the counter where it was, unlike on MariaDB.
+            self.source.database().execute("SELECT setval('orders_id_seq', greatest((SELECT last_value FROM orders_id_seq), (SELECT max(id) FROM orders)));");
+        }
     }
 
     #[track_caller]

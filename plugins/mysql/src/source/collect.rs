@@ -88,7 +88,8 @@ impl Collector {
             if self.rows > 0 {
                 return Err(ConnectorError::new(ErrorKind::Bug, format!("two results of {} have other columns", self.label)));
             }
-            let capacity = self.batch_rows.min(GREATEST_ROOM);
+            // Each value counts eight bytes at least, so that wide rows fill a batch before their columns fill their room.
+            let capacity = self.batch_rows.min(GREATEST_ROOM).min(self.batch_bytes / (8 * definitions.len().max(1)) + 1);
             let mut columns = Vec::with_capacity(definitions.len());
             for (at, definition) in definitions.iter().enumerate() {
                 columns.push(match self.choices.get(at) {

@@ -123,7 +123,10 @@ fn read_ranges(link: &mut Link<'_>, work: &Work<'_>, shared: &Mutex<(&mut Out, O
     };
     loop {
         let range = work.ranges.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some(range) = range else { return flush(&mut collector) };
+        let Some(range) = range else {
+            link.is_done = true;
+            return flush(&mut collector);
+        };
         let query = Query { sql: format!("{} FORCE INDEX (PRIMARY) WHERE {}", work.select, range.sql), parameters: range.parameters, watch: Vec::new() };
         link.scan(&query, &mut collector, |collector| if collector.is_full() { flush(collector) } else { Ok(()) })?;
     }

@@ -15,8 +15,9 @@ use super::catalogue::Described;
 use super::collect::Collector;
 use super::comparison::{Condition, Side};
 use super::instant::Stored;
+use super::lookback::{before, earlier};
 use super::reader::{Halt, Link, Out, Query, SNAPSHOT, collector};
-use super::settle::{self, Standing, UNLISTED};
+use super::settle::UNLISTED;
 use super::tail::Digest;
 use super::value::{Held, cursor_value, parameter};
 use crate::client::quote;
@@ -68,41 +69,41 @@ pub(crate) fn read(link: &mut Link<'_>, described: &Described, request: &ReadReq
 
 /// How far rows can be relied on while a read goes on.
 #[derive(Debug, Clone, Default)]
-struct Settlement {
+pub(super) struct Settlement {
     /// Nothing can appear at or below this tuple any more; `None` when that holds for every row of the snapshot. Empty: anything can.
-    low: Option<Vec<CursorValue>>,
+    pub(super) low: Option<Vec<CursorValue>>,
     /// What was in progress when the position we start from was made may still be; its list stays valid.
-    keeps_open: bool,
+    pub(super) keeps_open: bool,
 }
 
-struct Keyset<'a> {
-    described: &'a Described,
-    request: &'a ReadRequest,
-    after: Position,
-    lookback: Option<Duration>,
-    null_cursor: NullCursor,
+pub(super) struct Keyset<'a> {
+    pub(super) described: &'a Described,
+    pub(super) request: &'a ReadRequest,
+    pub(super) after: Position,
+    pub(super) lookback: Option<Duration>,
+    pub(super) null_cursor: NullCursor,
     /// The cursor as SQL.
-    cursor: String,
-    cursor_nullable: bool,
+    pub(super) cursor: String,
+    pub(super) cursor_nullable: bool,
     /// Tie columns as SQL that comparisons may use: all, or none when one of them may be NULL.
-    ties: Vec<String>,
-    order: String,
-    select: String,
-    from: String,
+    pub(super) ties: Vec<String>,
+    pub(super) order: String,
+    pub(super) select: String,
+    pub(super) from: String,
     /// Where the cursor and the ties stand in a result.
-    watch: Vec<usize>,
-    is_unique: bool,
-    future_from: i64,
-    future_rows: u64,
+    pub(super) watch: Vec<usize>,
+    pub(super) is_unique: bool,
+    pub(super) future_from: i64,
+    pub(super) future_rows: u64,
     /// The low watermark that the position remembers.
-    low: Option<Vec<CursorValue>>,
-    settlement: Settlement,
+    pub(super) low: Option<Vec<CursorValue>>,
+    pub(super) settlement: Settlement,
     /// The tuple of the last row that moved the position.
-    held: Vec<Held>,
-    definitions: Vec<ColumnDefinition>,
-    moved: bool,
+    pub(super) held: Vec<Held>,
+    pub(super) definitions: Vec<ColumnDefinition>,
+    pub(super) moved: bool,
     /// First row of the current batch that does not move the position.
-    future_at: Option<usize>,
+    pub(super) future_at: Option<usize>,
 }
 
 impl<'a> Keyset<'a> {
@@ -172,7 +173,7 @@ impl<'a> Keyset<'a> {
         })
     }
 
-    fn values(&self) -> &[CursorValue] {
+    pub(super) fn values(&self) -> &[CursorValue] {
         match &self.after {
             Position::Cursor { values, .. } => values,
             _ => &[],
@@ -187,18 +188,18 @@ impl<'a> Keyset<'a> {
     }
 
     /// The cursor of the position; `None` at the start, and when nothing has moved it yet.
-    fn watermark(&self) -> Option<&CursorValue> {
+    pub(super) fn watermark(&self) -> Option<&CursorValue> {
         self.values().first().filter(|value| **value != CursorValue::Null)
     }
 
     /// A statement over rows that meet a condition.
-    fn query(&self, condition: &Condition, ordered: bool) -> Query {
+    pub(super) fn query(&self, condition: &Condition, ordered: bool) -> Query {
         let order = if ordered { format!(" ORDER BY {}", self.order) } else { String::new() };
         Query { sql: format!("SELECT {} FROM {} WHERE {}{order}", self.select, self.from, condition.sql), parameters: condition.parameters.clone(), watch: self.watch.clone() }
     }
 
     /// Rows on one side of a tuple, comparing ties only where the tuple has them all.
-    fn tuple(&self, values: &[CursorValue], side: Side) -> Result<Condition, ConnectorError> {
+    pub(super) fn tuple(&self, values: &[CursorValue], side: Side) -> Result<Condition, ConnectorError> {
         let has_ties = values.len() == 1 + self.ties.len() && !values.contains(&CursorValue::Null);
         let width = if has_ties { values.len() } else { 1 };
         let parameters = values[..width].iter().map(parameter).collect::<Result<Vec<_>, _>>()?;
@@ -218,64 +219,6 @@ impl<'a> Keyset<'a> {
         Ok(Condition::from(&self.cursor, parameter(&bound)?))
     }
 
-    /// A counter never goes back, so a lower one proves that the table was made again or restored, unless a row is there that proves the contrary.
-    fn refuse_a_source_that_went_back(&self, link: &mut Link<'_>) -> Result<(), Halt> {
-        let (Some(watermark), Some((column, next))) = (self.watermark().cloned(), &self.described.counter) else { return Ok(()) };
-        let read_upto = match watermark {
-            CursorValue::Int(number) => u64::try_from(number).unwrap_or(0),
-            CursorValue::UInt(number) => number,
-            _ => return Ok(()),
-        };
-        if !self.is_unique || self.cursor != quote(column) || *next > read_upto || self.stands_at_or_above(link, &watermark)? {
-            return Ok(());
-        }
-        Err(Halt::Failed(
-            ConnectorError::new(ErrorKind::Refused, format!("{} went back: its next key is {next}, and rows up to {read_upto} were read before", self.described.label))
-                .with_help("the table was emptied, made again or restored; read it again from the start with `karat run --full-refresh`, or rewind its state"),
-        ))
-    }
-
-    fn stands_at_or_above(&self, link: &mut Link<'_>, watermark: &CursorValue) -> Result<bool, Halt> {
-        self.exists(link, &Condition::from(&self.cursor, parameter(watermark)?))
-    }
-
-    fn exists(&self, link: &mut Link<'_>, condition: &Condition) -> Result<bool, Halt> {
-        let sql = format!("SELECT 1 FROM {} WHERE {} LIMIT 1", self.from, condition.sql);
-        let failed = |fault| Halt::Failed(crate::error::wrap(&format!("read {}", self.described.label), link.server, fault));
-        let mut rows = link.session.rows(&sql, &condition.parameters).map_err(failed)?;
-        let mut found = false;
-        while rows.next().map_err(failed)?.is_some() {
-            found = true;
-        }
-        rows.finish().map_err(failed)?;
-        Ok(found)
-    }
-
-    /// Without a counter nobody knows whether the newest rows were deleted or the table was restored.
-    fn warn_of_a_source_that_may_have_gone_back(&self, link: &mut Link<'_>, delivered: u64, skipped: Option<u64>) -> Result<(), Halt> {
-        let nothing_seen = delivered == 0 && skipped.is_none_or(|rows| rows == 0);
-        let (true, Some(watermark)) = (nothing_seen, self.watermark()) else { return Ok(()) };
-        if !self.stands_at_or_above(link, &watermark.clone())? {
-            tracing::warn!(source = %self.described.label, "nothing stands at or above the watermark any more: the newest rows were deleted, or the source was restored");
-        }
-        Ok(())
-    }
-
-    /// True when there are rows without a cursor, and they are wanted.
-    fn null_rows(&self, link: &mut Link<'_>) -> Result<bool, Halt> {
-        if !self.cursor_nullable {
-            return Ok(false);
-        }
-        if !self.exists(link, &Condition::plain(format!("{} IS NULL", self.cursor)))? {
-            return Ok(false);
-        }
-        if self.null_cursor == NullCursor::Error {
-            let help = "choose a cursor that is never NULL, combine columns in `cursor_sql` (`COALESCE(updated_at, created_at)`), or set `null_cursor: always_reread`";
-            return Err(Halt::Failed(ConnectorError::new(ErrorKind::BadData, format!("rows of {} have no cursor value", self.described.label)).with_help(help)));
-        }
-        Ok(true)
-    }
-
     /// Whether not a single row is new or changed; if so, how many were compared.
     fn nothing_new(&self, link: &mut Link<'_>, null_rows: bool) -> Result<Option<u64>, Halt> {
         if self.watermark().is_none() {
@@ -293,59 +236,6 @@ impl<'a> Keyset<'a> {
     fn known(&self) -> Result<Option<Digest>, ConnectorError> {
         let damaged = || ConnectorError::new(ErrorKind::Corrupt, "the digest in the stored position is damaged");
         self.tail().map(|tail| Digest::of_tail(tail).ok_or_else(damaged)).transpose()
-    }
-
-    /// Ends the first snapshot, takes the one of the read, and finds out how far its rows can be relied on.
-    fn settle(&mut self, link: &mut Link<'_>) -> Result<(), Halt> {
-        link.run("ROLLBACK")?;
-        if let Some(standing) = settle::quiet_snapshot(link)? {
-            if standing == Standing::Unknown {
-                tracing::warn!(source = %self.described.label, "without the privilege PROCESS nobody can tell which rows are committed late; give a `lookback`, or grant it");
-            }
-            return Ok(());
-        }
-        link.run(SNAPSHOT)?;
-        let greatest = self.greatest(link)?;
-        let earlier = settle::list(link)?;
-        link.run("ROLLBACK")?;
-        let Standing::Listed { before, has_caught_up } = settle::late_snapshot(link, &earlier)? else { return Ok(()) };
-        if has_caught_up {
-            self.settlement.low = Some(greatest.unwrap_or_else(|| self.values().to_vec()));
-            return Ok(());
-        }
-        self.settlement.low = Some(match &self.after {
-            Position::Cursor { values, unsettled: Some(Unsettled { low, open }), .. } => {
-                self.settlement.keeps_open = settle::share(open, &before);
-                if self.settlement.keeps_open { low.clone() } else { values.clone() }
-            }
-            Position::Cursor { values, .. } => values.clone(),
-            _ => Vec::new(),
-        });
-        Ok(())
-    }
-
-    /// The greatest tuple after the position that is not dated in the future.
-    fn greatest(&self, link: &mut Link<'_>) -> Result<Option<Vec<CursorValue>>, Halt> {
-        let mut condition = match self.watermark() {
-            Some(_) => self.tuple(self.values(), Side::After)?,
-            None => Condition::plain(format!("{} IS NOT NULL", self.cursor)),
-        };
-        let sql = format!("SELECT {} FROM {}", self.order, self.from);
-        let types = link.session.columns_of(&sql).map_err(|fault| link.failed(fault))?;
-        if types.first().is_some_and(is_instant) {
-            let bound = Condition { sql: format!("{} <= ?", self.cursor), parameters: vec![parameter(&CursorValue::Timestamp(self.future_from))?] };
-            condition = condition.and(bound);
-        }
-        let order: Vec<String> = std::iter::once(&self.cursor).chain(&self.ties).map(|column| format!("{column} DESC")).collect();
-        let query =
-            Query { sql: format!("{sql} WHERE {} ORDER BY {} LIMIT 1", condition.sql, order.join(", ")), parameters: condition.parameters, watch: (0..self.watch.len()).collect() };
-        let mut row = watcher(link, self.described)?;
-        let mut found = None;
-        link.scan(&query, &mut row, |row| {
-            found = Some(tuple_of(row)?);
-            Ok(())
-        })?;
-        Ok(found)
     }
 
     /// Looks at what stands at or before the position, and delivers it again unless nothing changed; then says how many rows that were.
@@ -486,20 +376,6 @@ impl<'a> Keyset<'a> {
         Ok(Position::Cursor { values, tail: Some(digest.tail()), unsettled })
     }
 
-    fn unsettled(&self, link: &mut Link<'_>, values: &[CursorValue]) -> Result<Option<Unsettled>, Halt> {
-        let Some(low) = &self.settlement.low else { return Ok(None) };
-        if low == values {
-            return Ok(None);
-        }
-        if let (true, false, Position::Cursor { unsettled: Some(Unsettled { open, .. }), .. }) = (self.settlement.keeps_open, self.moved, &self.after)
-            && !open.iter().any(|item| item == UNLISTED)
-        {
-            return Ok(Some(Unsettled { low: low.clone(), open: open.clone() }));
-        }
-        let open = settle::list(link)?;
-        Ok(Some(Unsettled { low: low.clone(), open }))
-    }
-
     /// Everything that the next run looks at again: from its lower bound on, and the rows without a cursor.
     fn hash_from_lower_bound(&self, link: &mut Link<'_>, values: &[CursorValue], low: Option<&[CursorValue]>, at_most: u64) -> Result<Digest, Halt> {
         let mut digest = Digest::default();
@@ -542,64 +418,6 @@ enum Reliance {
     Unsettled,
 }
 
-fn is_instant(column: &ColumnDefinition) -> bool {
+pub(super) fn is_instant(column: &ColumnDefinition) -> bool {
     matches!(column.kind, kind::DATE | kind::DATETIME | kind::TIMESTAMP)
-}
-
-/// A collector that delivers nothing, for single tuples.
-fn watcher(link: &Link<'_>, described: &Described) -> Result<Collector, ConnectorError> {
-    let options = super::collect::CollectorOptions { server: link.server, label: &described.label, choices: &[], key: &[], batch_rows: 2, batch_bytes: 1 << 20 };
-    Collector::new(&options)
-}
-
-fn tuple_of(row: &Collector) -> Result<Vec<CursorValue>, ConnectorError> {
-    let value = |(at, held): &(usize, Held)| match row.definition(*at) {
-        Some(definition) => cursor_value(definition, held.wire()),
-        None => Err(ConnectorError::new(ErrorKind::Bug, "a tuple has fewer values than columns")),
-    };
-    row.watched.iter().map(value).collect()
-}
-
-/// The instant `lookback` before `watermark`.
-fn before(watermark: &CursorValue, lookback: Duration) -> Result<CursorValue, ConnectorError> {
-    let micros = i64::try_from(lookback.as_micros()).unwrap_or(i64::MAX);
-    match watermark {
-        CursorValue::Timestamp(at) => Ok(CursorValue::Timestamp(at.saturating_sub(micros).max(YEAR_ONE))),
-        CursorValue::Date(day) => {
-            let days = i32::try_from(lookback.as_secs().div_ceil(86_400)).unwrap_or(i32::MAX);
-            Ok(CursorValue::Date(day.saturating_sub(days).max(-719_162)))
-        }
-        // A zero date is the least of all.
-        CursorValue::Text(text) if text.starts_with("0000-00-00") => Ok(watermark.clone()),
-        _ => Err(ConnectorError::new(ErrorKind::BadConfiguration, "`lookback` needs a cursor that is a date or a timestamp")
-            .with_help("name a `DATETIME`, `TIMESTAMP` or `DATE` column as `cursor`, or leave `lookback` out")),
-    }
-}
-
-/// 0001-01-01T00:00:00: the server knows no earlier instants.
-const YEAR_ONE: i64 = -62_135_596_800_000_000;
-
-/// The earlier of two instants.
-fn earlier(a: CursorValue, b: CursorValue) -> CursorValue {
-    match (&a, &b) {
-        (CursorValue::Timestamp(x), CursorValue::Timestamp(y)) if x < y => a,
-        (CursorValue::Date(x), CursorValue::Date(y)) if x < y => a,
-        (CursorValue::Text(_), _) => a,
-        _ => b,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
-    use super::*;
-
-    #[test]
-    fn a_lookback_goes_back_by_instants_and_whole_days() {
-        let minute = Duration::from_secs(60);
-        assert_eq!(before(&CursorValue::Timestamp(90_000_000), minute).unwrap(), CursorValue::Timestamp(30_000_000));
-        assert_eq!(before(&CursorValue::Date(10), minute).unwrap(), CursorValue::Date(9));
-        assert_eq!(before(&CursorValue::Timestamp(YEAR_ONE), minute).unwrap(), CursorValue::Timestamp(YEAR_ONE));
-        assert!(before(&CursorValue::Int(5), minute).is_err());
-    }
 }

@@ -5,11 +5,14 @@ mod collect;
 mod comparison;
 mod decode;
 mod full;
+mod guards;
 mod instant;
 mod keyset;
+mod lookback;
 mod ranges;
 mod reader;
 mod settle;
+mod standing;
 mod tail;
 mod value;
 

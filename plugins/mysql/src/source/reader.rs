@@ -12,6 +12,7 @@ use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 use futures::stream;
 use karat_plugin_api::{BatchStream, ConnectorError, ErrorKind, Position, ReadRequest, ReadStrategy, SourceBatch, SourceRead};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -146,12 +147,16 @@ pub(crate) struct Link<'a> {
     pub(crate) readers: &'a Readers,
     /// "table `t`", once it is known.
     pub(crate) label: String,
+    /// Everything was read: nothing runs there any more.
+    pub(crate) is_done: bool,
 }
 
 impl Drop for Link<'_> {
     fn drop(&mut self) {
         self.readers.remove(self.session.thread);
-        if self.brake.is_pulled() {
+        if self.is_done {
+            self.session.quit();
+        } else if self.brake.is_pulled() {
             // A broken connection is noticed when the server next writes to it, which a statement that sorts does much later.
             if let Ok(mut session) = Session::open(self.server, &Brake::default()) {
                 // A statement that has ended meanwhile is what is wanted.
@@ -174,7 +179,7 @@ impl<'a> Link<'a> {
     pub(crate) fn open(server: &'a Server, brake: &'a Brake, readers: &'a Readers) -> Result<Self, ConnectorError> {
         let session = Session::open(server, brake).map_err(|fault| wrap("connect", server, fault))?;
         readers.add(session.thread);
-        Ok(Self { session, server, brake, readers, label: "the source".into() })
+        Ok(Self { session, server, brake, readers, label: "the source".into(), is_done: false })
     }
 
     /// An error while reading this object.
@@ -198,7 +203,17 @@ impl<'a> Link<'a> {
             collector.push(row)?;
             each(collector)?;
         }
-        rows.finish().map_err(failed)?;
+        if rows.finish().map_err(failed)? > 0 {
+            self.tell_warnings()?;
+        }
+        Ok(())
+    }
+
+    /// Passes on that the server had doubts, such as about a text that it took for a number. Its words may hold values, so only the codes are told.
+    fn tell_warnings(&mut self) -> Result<(), ConnectorError> {
+        let rows = self.session.texts("SHOW WARNINGS LIMIT 100").map_err(|fault| self.failed(fault))?;
+        let codes: BTreeSet<String> = rows.into_iter().filter_map(|row| row.into_iter().nth(1).flatten()).collect();
+        tracing::warn!(source = %self.label, ?codes, "the server has warnings for what was read; run the query in its client and look at SHOW WARNINGS");
         Ok(())
     }
 }
@@ -218,6 +233,7 @@ fn run(read: &MysqlRead, out: &mut Out, brake: &Brake) -> Result<(), Halt> {
         ReadStrategy::Keyset { .. } => keyset::read(&mut link, &described, &read.request, out)?,
         ReadStrategy::NewFiles { .. } => return Err(Halt::Failed(ConnectorError::new(ErrorKind::Unsupported, "a database has no files to remember"))),
     }
+    link.is_done = true;
     Ok(())
 }
 

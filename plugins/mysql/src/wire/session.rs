@@ -5,7 +5,7 @@ use super::login::{Refusal, log_in, refusal};
 use super::packet::{Brake, Packets};
 use super::parameter::Parameter;
 use super::parse::Parse;
-use crate::client::{Family, ISOLATION, NAMES, login, pins};
+use crate::client::{Family, login, pins};
 use crate::config::Server;
 use crate::error::Fault;
 
@@ -45,10 +45,7 @@ impl Session {
             }
         };
         let mut session = Self { packets: logged_in.packets, has_ok_ends: logged_in.has_ok_ends, family: logged_in.family, thread: logged_in.thread };
-        let pins = pins(session.family);
-        for statement in [NAMES, &pins, ISOLATION] {
-            session.run(statement)?;
-        }
+        session.run(&pins(session.family))?;
         Ok(session)
     }
 
@@ -102,11 +99,11 @@ impl Session {
         }
         self.command(EXECUTE, &request)?;
         let columns = self.definitions()?.ok_or(Fault::Protocol("a query gives no columns"))?;
-        Ok(Rows { session: self, statement, columns, has_ended: false })
+        Ok(Rows { session: self, statement, columns, ended: None })
     }
 
-    /// Ends the session in order.
-    pub(crate) fn quit(mut self) {
+    /// Ends the session in order, so that the server does not count it as an aborted one.
+    pub(crate) fn quit(&mut self) {
         // The connection is closed right after, whether the server heard this or not.
         let _unheard = self.command(QUIT, &[]);
     }
@@ -183,7 +180,8 @@ pub(crate) struct Rows<'a> {
     session: &'a mut Session,
     statement: u32,
     columns: Vec<ColumnDefinition>,
-    has_ended: bool,
+    /// How many warnings the server has, once it said that there are no more rows.
+    ended: Option<u16>,
 }
 
 impl Rows<'_> {
@@ -199,7 +197,7 @@ impl Rows<'_> {
         match packet.first() {
             Some(0) => Ok(Some(&packet[1..])),
             Some(0xfe) if is_end(packet, self.session.has_ok_ends) => {
-                self.has_ended = true;
+                self.ended = Some(warnings(packet, self.session.has_ok_ends)?);
                 Ok(None)
             }
             Some(0xff) => Err(refusal(Parse(&packet[1..]))),
@@ -207,11 +205,22 @@ impl Rows<'_> {
         }
     }
 
-    /// Gives the statement back, after the last row.
-    pub(crate) fn finish(self) -> Result<(), Fault> {
-        if !self.has_ended {
-            return Err(Fault::Protocol("a result was left before its end"));
-        }
-        self.session.close(self.statement)
+    /// Gives the statement back, after the last row. Gives the number of warnings.
+    pub(crate) fn finish(self) -> Result<u16, Fault> {
+        let warnings = self.ended.ok_or(Fault::Protocol("a result was left before its end"))?;
+        self.session.close(self.statement)?;
+        Ok(warnings)
     }
+}
+
+/// The count of warnings in the packet that ends a result.
+fn warnings(packet: &[u8], has_ok_ends: bool) -> Result<u16, Fault> {
+    let mut rest = Parse(packet);
+    rest.byte()?;
+    if has_ok_ends {
+        rest.length()?;
+        rest.length()?;
+        rest.array::<2>()?;
+    }
+    Ok(u16::from_le_bytes(rest.array()?))
 }

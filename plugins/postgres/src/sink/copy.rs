@@ -8,6 +8,9 @@ use arrow::array::RecordBatch;
 /// Bytes that are encoded before they are sent: little enough to share the thread with others.
 const PIECE: usize = 256 << 10;
 
+/// Bytes that are collected before a COPY begins.
+const HOLD: usize = 1 << 20;
+
 /// Encoded rows that wait for their COPY.
 pub(crate) struct Outbox {
     encoder: RowEncoder,
@@ -34,13 +37,13 @@ impl Outbox {
         Ok(())
     }
 
-    /// Encodes a batch; as soon as `hold` bytes wait, all rows are sent with the COPY statement. Dropping the future breaks the connection's COPY.
-    pub(crate) async fn pass(&mut self, session: &mut Session, statement: &str, batch: &RecordBatch, first_row: u64, hold: usize) -> Result<(), Trouble> {
+    /// Encodes a batch; as soon as enough bytes wait, all rows are sent with the COPY statement. Dropping the future breaks the connection's COPY.
+    pub(crate) async fn pass(&mut self, session: &mut Session, statement: &str, batch: &RecordBatch, first_row: u64) -> Result<(), Trouble> {
         let Self { encoder, buffer, rows } = self;
         let prepared = encoder.prepare(batch, first_row)?;
-        let mut next = prepared.encode(0, hold, buffer)?;
+        let mut next = prepared.encode(0, HOLD, buffer)?;
         let waiting = *rows + batch.num_rows() as u64;
-        if next == prepared.rows() && buffer.len() < hold {
+        if next == prepared.rows() && buffer.len() < HOLD {
             *rows = waiting;
             return Ok(());
         }

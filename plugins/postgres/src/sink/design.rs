@@ -37,8 +37,7 @@ impl Placed {
     /// The binary form that is sent; columns that are cast are sent as text.
     pub(crate) fn form(&self) -> Form {
         match &self.intake {
-            Intake::Direct(form) => form.clone(),
-            Intake::Cast => Form::Text,
+            Intake::Direct(form) | Intake::Cast(form) => form.clone(),
         }
     }
 
@@ -46,7 +45,8 @@ impl Placed {
     pub(crate) fn staged(&self) -> &str {
         match self.intake {
             Intake::Direct(_) => &self.declared,
-            Intake::Cast => "text",
+            Intake::Cast(Form::List(..)) => "text[]",
+            Intake::Cast(_) => "text",
         }
     }
 
@@ -54,7 +54,18 @@ impl Placed {
     pub(crate) fn expression(&self) -> String {
         match self.intake {
             Intake::Direct(_) => format!("s.{}", quote(&self.name)),
-            Intake::Cast => format!("CAST(s.{} AS {})", quote(&self.name), type_of(&self.declared)),
+            Intake::Cast(_) => format!("CAST(s.{} AS {})", quote(&self.name), self.cast_type()),
+        }
+    }
+
+    /// The type that a text is cast to. Strings of bits are not cast to their length, which would cut them in silence; the column then refuses them.
+    pub(crate) fn cast_type(&self) -> &str {
+        let declared = type_of(&self.declared);
+        let is_array = declared.ends_with("[]");
+        match declared {
+            bits if bits.starts_with("bit varying") && !is_array => "pg_catalog.varbit",
+            bits if bits.starts_with("bit(") && !is_array => "pg_catalog.\"bit\"",
+            declared => declared,
         }
     }
 
@@ -79,6 +90,8 @@ pub(crate) struct Existing<'a> {
     pub(crate) columns: &'a [TableColumn],
     /// Karat made or adopted it, so that it may follow its source.
     pub(crate) is_ours: bool,
+    /// For messages.
+    pub(crate) described: &'a str,
     /// Columns that must stay NOT NULL.
     pub(crate) key: Vec<String>,
 }
@@ -124,7 +137,8 @@ pub(crate) async fn for_new_table(session: &mut Session, request: &LoadRequest, 
 }
 
 /// The columns of a table that stays.
-pub(crate) async fn for_existing(session: &mut Session, request: &LoadRequest, existing: &Existing<'_>, described: &str) -> Result<Vec<Placed>, Trouble> {
+pub(crate) async fn for_existing(session: &mut Session, request: &LoadRequest, existing: &Existing<'_>) -> Result<Vec<Placed>, Trouble> {
+    let described = existing.described;
     if let Some(missing) =
         existing.columns.iter().find(|column| column.not_null && !column.fills_itself && !column.is_generated && request.schema.field_with_name(&column.name).is_err())
     {
@@ -162,7 +176,7 @@ pub(crate) async fn for_existing(session: &mut Session, request: &LoadRequest, e
         }
     }
     if !open.is_empty() {
-        settle(session, request, existing, &mut placed, open, described).await?;
+        settle(session, request, existing, &mut placed, open).await?;
     }
     placed.into_iter().map(|placed| placed.ok_or_else(|| ConnectorError::new(ErrorKind::Bug, "a column of a load found no place").into())).collect()
 }
@@ -172,14 +186,7 @@ const CHAR: u32 = 1042;
 const TEXT: u32 = 25;
 
 /// Finds places for columns that are new or whose type is too small.
-async fn settle(
-    session: &mut Session,
-    request: &LoadRequest,
-    existing: &Existing<'_>,
-    placed: &mut [Option<Placed>],
-    open: Vec<(usize, String)>,
-    described: &str,
-) -> Result<(), Trouble> {
+async fn settle(session: &mut Session, request: &LoadRequest, existing: &Existing<'_>, placed: &mut [Option<Placed>], open: Vec<(usize, String)>) -> Result<(), Trouble> {
     let known = known_natives(session, request).await?;
     let fields = request.schema.fields();
     let mut wanted = Vec::new();
@@ -205,7 +212,7 @@ async fn settle(
             }
             _ if placed[*at].is_some() => {}
             (None, _) => return Err(unsupported(field).into()),
-            (Some(_), None) => return Err(mismatch(field, old, described).into()),
+            (Some(_), None) => return Err(mismatch(field, old, existing.described).into()),
         }
     }
     Ok(())

@@ -2,9 +2,9 @@
 
 use super::commits::{self, Known, RowCount, Step, conflict, step};
 use super::load::{Destination, PostgresLoad, STAGING, index_names, number};
-use super::merge::Merge;
+use super::merge::{Merge, Rule};
 use super::plan::{Build, Merging, Way, create, list, look};
-use super::relation::{Index, Relation, Trouble, indexes};
+use super::relation::{Index, Relation, Trouble, indexes, written};
 use super::replace;
 use super::transaction::{Frame, commit, enter, undo};
 use crate::client::Session;
@@ -122,18 +122,10 @@ async fn merge(load: &PostgresLoad, session: &mut Session, merging: &Merging, gu
     let (rows_written, rows_removed) = match (&load.outbox, load.destination) {
         _ if load.rows == 0 => (0, 0),
         (_, Destination::Staging) => {
-            let merge = Merge {
-                table: &table,
-                staging: STAGING,
-                columns: &merging.placed,
-                number: &number(&merging.placed),
-                first_row: load.first_row,
-                indexed: &merging.indexed,
-                is_partitioned: merging.is_partitioned,
-            };
-            let rows = session.rows(&merge.sql(&merging.rule)).await?;
-            let number = |at| rows.first().and_then(|row| row.number(at)).and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
-            (number(0), number(1))
+            let merge = Merge { table: &table, staging: STAGING, columns: &merging.placed, number: &number(&merging.placed), first_row: load.first_row, indexed: &merging.indexed };
+            let written = written(session, &merge.sql(&merging.rule)).await?;
+            let replaced = if matches!(merging.rule, Rule::Upsert { .. }) { updated(session, oid.unwrap_or(0)).await? } else { 0 };
+            (written, replaced.min(written))
         }
         (Some(outbox), Destination::Nowhere) => {
             let statement = format!("COPY {table} ({}) FROM STDIN (FORMAT binary)", list(merging.placed.iter().map(|column| column.name.as_str())));
@@ -146,6 +138,13 @@ async fn merge(load: &PostgresLoad, session: &mut Session, merging: &Merging, gu
     }
     commits::count(session, name, &load.request.stream, oid.unwrap_or(0), RowCount::Add(rows_written - rows_removed)).await?;
     Ok(Done { rows_written, rows_removed, was_already_applied: false, oid, took: Some(Duration::ZERO) })
+}
+
+/// Rows that this transaction has replaced in a table, as the server counts them; that costs nothing, where asking each row costs half of an upsert.
+/// The rows of partitions are not counted with their parent.
+async fn updated(session: &mut Session, oid: u32) -> Result<u64, Trouble> {
+    let rows = session.rows(&format!("SELECT pg_catalog.pg_stat_get_xact_tuples_updated({oid})")).await?;
+    Ok(rows.first().and_then(|row| row.number(0)).and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
 }
 
 /// Drops the indexes that prove nothing, and gives the statements that build them again. All in the one transaction: a crash leaves them as they were.

@@ -3,6 +3,9 @@
 use crate::schema::{Native, TypeFacts, Wire, native};
 use arrow::datatypes::{DataType, TimeUnit};
 
+/// The number of the type `text`.
+const TEXT: u32 = 25;
+
 /// One column that rows are sent to.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
@@ -40,8 +43,8 @@ pub(crate) enum Form {
 pub(crate) enum Intake {
     /// In its own binary form.
     Direct(Form),
-    /// As text, which the server reads as it reads what people write.
-    Cast,
+    /// As text or texts, which the server reads as it reads what people write.
+    Cast(Form),
 }
 
 /// How a column of the type `facts` takes values of `from`; `None` when it cannot hold all of them exactly.
@@ -49,10 +52,13 @@ pub(crate) fn intake(facts: &TypeFacts, from: &DataType) -> Option<Intake> {
     let from = value_type(from);
     let native = native(facts);
     if native.cast.is_some() {
-        return is_text(from).then_some(Intake::Cast);
+        return match from {
+            DataType::List(item) | DataType::LargeList(item) if facts.element.is_some() && is_text(item.data_type()) => Some(Intake::Cast(Form::List(Box::new(Form::Text), TEXT))),
+            _ => is_text(from).then_some(Intake::Cast(Form::Text)),
+        };
     }
     let element = facts.element.as_ref().map(|element| TypeFacts { modifier: facts.modifier, ..(**element).clone() });
-    direct(&native, element.as_ref(), from).map(Intake::Direct).or_else(|| (native.data_type == DataType::Null && is_text(from)).then_some(Intake::Cast))
+    direct(&native, element.as_ref(), from).map(Intake::Direct).or_else(|| (native.data_type == DataType::Null && is_text(from)).then_some(Intake::Cast(Form::Text)))
 }
 
 fn direct(native: &Native, element: Option<&TypeFacts>, from: &DataType) -> Option<Form> {
@@ -81,7 +87,7 @@ fn direct(native: &Native, element: Option<&TypeFacts>, from: &DataType) -> Opti
             let (T::List(item) | T::LargeList(item)) = from else { return None };
             let element = element?;
             let inner = match intake(element, item.data_type())? {
-                Intake::Direct(Form::List(..)) | Intake::Cast => return None,
+                Intake::Direct(Form::List(..)) | Intake::Cast(_) => return None,
                 Intake::Direct(form) => form,
             };
             (Form::List(Box::new(inner), element.oid), true)
@@ -204,8 +210,8 @@ mod tests {
 
     #[test]
     fn what_has_no_binary_form_of_ours_is_cast_from_text() {
-        assert_eq!(intake(&facts(869), &DataType::Utf8), Some(Intake::Cast));
-        assert_eq!(intake(&facts(1700), &DataType::Utf8), Some(Intake::Cast));
+        assert_eq!(intake(&facts(869), &DataType::Utf8), Some(Intake::Cast(Form::Text)));
+        assert_eq!(intake(&facts(1700), &DataType::Utf8), Some(Intake::Cast(Form::Text)));
         assert_eq!(intake(&facts(869), &DataType::Int64), None);
     }
 

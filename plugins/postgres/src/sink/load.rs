@@ -23,9 +23,6 @@ use karat_plugin_api::{CommitRequest, Committed, ConnectorError, ErrorKind, Load
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Bytes that are collected before a COPY begins.
-const HOLD: usize = 1 << 20;
-
 /// Bytes that may wait in memory for the commit itself to send them, so that they are written once.
 const HOLD_STRAIGHT: u64 = 16 << 20;
 
@@ -128,7 +125,7 @@ impl PostgresLoad {
         self.open(session).await?;
         let statement = copy_statement(&self.way);
         let Some(outbox) = &mut self.outbox else { return Ok(()) };
-        outbox.pass(session, &statement, batch, self.taken, HOLD).await
+        outbox.pass(session, &statement, batch, self.taken).await
     }
 
     /// Makes the place that rows go to.
@@ -138,7 +135,7 @@ impl PostgresLoad {
                 let mut sql = format!("BEGIN; {}", create(&build.table, &build.placed, &build.key));
                 for column in build.placed.iter().filter(|column| column.staged() != column.declared) {
                     // Filled as text, and turned into its own type by the server when all rows are there.
-                    sql.push_str(&format!("; ALTER TABLE {} ALTER COLUMN {} TYPE text", build.table.sql(), quote(&column.name)));
+                    sql.push_str(&format!("; ALTER TABLE {} ALTER COLUMN {} TYPE {}", build.table.sql(), quote(&column.name), column.staged()));
                 }
                 session.execute(&sql).await?;
                 self.destination = Destination::Build;
@@ -228,7 +225,7 @@ impl PostgresLoad {
                     WriteMode::Upsert { key, unique_in_read, order_by } => Rule::Upsert { key: key.clone(), unique_in_read: *unique_in_read, order_by: order_by.clone() },
                     WriteMode::Append { .. } | WriteMode::Replace => Rule::Insert,
                 };
-                self.way = Way::Merge(Merging { oid: done.oid, placed, key: Vec::new(), rule, indexed: Vec::new(), is_partitioned: false });
+                self.way = Way::Merge(Merging { oid: done.oid, placed, key: Vec::new(), rule, indexed: Vec::new() });
                 self.destination = Destination::Nowhere;
                 self.outbox = None;
             }
@@ -274,8 +271,7 @@ async fn complete(session: &mut Session, build: &Build) -> Result<(), Trouble> {
     let table = build.table.sql();
     for column in build.placed.iter().filter(|column| column.staged() != column.declared) {
         let (name, declared) = (quote(&column.name), &column.declared);
-        let type_name = declared.split_once(" COLLATE ").map_or(declared.as_str(), |(type_name, _)| type_name);
-        session.execute(&format!("ALTER TABLE {table} ALTER COLUMN {name} TYPE {declared} USING {name}::{type_name}")).await?;
+        session.execute(&format!("ALTER TABLE {table} ALTER COLUMN {name} TYPE {declared} USING CAST({name} AS {})", column.cast_type())).await?;
     }
     match &build.old {
         Some(old) if old.stays => {}

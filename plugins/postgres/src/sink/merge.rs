@@ -2,6 +2,7 @@
 
 use super::design::Placed;
 use super::form::Form;
+use super::plan::list;
 use crate::spelling::quote;
 use std::fmt::Write;
 
@@ -49,29 +50,22 @@ pub(crate) struct Merge<'a> {
     pub(crate) first_row: u64,
     /// Leading columns of the table's ordered indexes.
     pub(crate) indexed: &'a [String],
-    /// Rows of a partitioned table do not tell whether they were there before.
-    pub(crate) is_partitioned: bool,
 }
 
 impl Merge<'_> {
-    /// A query that merges, and gives how many rows were written and how many of them took the place of another.
+    /// The statement that merges. It counts the rows that it wrote.
     pub(crate) fn sql(&self, rule: &Rule) -> String {
         match rule {
-            Rule::Insert => self.counted("", &format!("SELECT {} FROM {} AS s", self.expressions(), self.staging), "", "true"),
+            Rule::Insert => self.insert("", &format!("SELECT {} FROM {} AS s", self.expressions(), self.staging), ""),
             Rule::Once { identity, counts_copies: false } => self.once(identity),
             Rule::Once { counts_copies: true, .. } => self.once_counted(),
             Rule::Upsert { key, unique_in_read, order_by } => self.upsert(key, *unique_in_read, order_by),
         }
     }
 
-    fn counted(&self, before: &str, select: &str, after: &str, is_new: &str) -> String {
-        let names: Vec<String> = self.columns.iter().map(|column| quote(&column.name)).collect();
-        format!(
-            "WITH {before} written AS (INSERT INTO {} AS held ({}) OVERRIDING SYSTEM VALUE {select} {after} RETURNING {is_new} AS is_new) \
-             SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE NOT is_new) FROM written",
-            self.table,
-            names.join(", ")
-        )
+    fn insert(&self, before: &str, select: &str, after: &str) -> String {
+        let names = list(self.columns.iter().map(|column| column.name.as_str()));
+        format!("{before} INSERT INTO {} AS held ({names}) OVERRIDING SYSTEM VALUE {select} {after}", self.table)
     }
 
     fn expressions(&self) -> String {
@@ -95,7 +89,7 @@ impl Merge<'_> {
             });
         }
         let select = format!("SELECT {} FROM {} AS s WHERE NOT EXISTS (SELECT 1 FROM {} AS t WHERE {})", self.expressions(), self.staging, self.table, same.join(" AND "));
-        self.counted("", &select, "", "true")
+        self.insert("", &select, "")
     }
 
     /// Of each row the table ends up with as many copies as this load delivered in all, or as it held before if those were more.
@@ -106,9 +100,9 @@ impl Merge<'_> {
         let number = quote(self.number);
         let range = self.range();
         let before = format!(
-            "staged AS MATERIALIZED (SELECT s.*, pg_catalog.row_number() OVER (PARTITION BY s.\"karat identity\" ORDER BY s.{number}) AS \"karat copy\" \
+            "WITH staged AS MATERIALIZED (SELECT s.*, pg_catalog.row_number() OVER (PARTITION BY s.\"karat identity\" ORDER BY s.{number}) AS \"karat copy\" \
              FROM (SELECT s.*, ROW({})::text AS \"karat identity\" FROM {} AS s) AS s), \
-             counted AS MATERIALIZED (SELECT ROW({})::text AS \"karat identity\", pg_catalog.count(*) AS copies FROM {} AS t {range} GROUP BY 1),",
+             counted AS MATERIALIZED (SELECT ROW({})::text AS \"karat identity\", pg_catalog.count(*) AS copies FROM {} AS t {range} GROUP BY 1)",
             self.expressions(),
             self.staging,
             names.join(", "),
@@ -120,7 +114,7 @@ impl Merge<'_> {
             self.expressions(),
             self.first_row
         );
-        self.counted(&before, &select, "", "true")
+        self.insert(&before, &select, "")
     }
 
     /// Only rows of the table that lie in the staged rows' range of an indexed column can be equal to one.
@@ -149,7 +143,7 @@ impl Merge<'_> {
         let names: Vec<String> = key.iter().map(|name| quote(name)).collect();
         let others: Vec<String> = self.columns.iter().filter(|column| !key.contains(&column.name)).map(|column| quote(&column.name)).collect();
         if others.is_empty() {
-            return self.counted("", &select, &format!("ON CONFLICT ({}) DO NOTHING", names.join(", ")), "true");
+            return self.insert("", &select, &format!("ON CONFLICT ({}) DO NOTHING", names.join(", ")));
         }
         let sets: Vec<String> = others.iter().map(|name| format!("{name} = EXCLUDED.{name}")).collect();
         let (held, new): (Vec<String>, Vec<String>) = others.iter().map(|name| (format!("held.{name}"), format!("EXCLUDED.{name}"))).unzip();
@@ -161,6 +155,6 @@ impl Merge<'_> {
             held.join(", "),
             new.join(", ")
         );
-        self.counted("", &select, &after, if self.is_partitioned { "true" } else { "(held.xmax = 0)" })
+        self.insert("", &select, &after)
     }
 }

@@ -38,7 +38,6 @@ pub(crate) struct Merging {
     pub(crate) rule: Rule,
     /// Leading columns of its ordered indexes.
     pub(crate) indexed: Vec<String>,
-    pub(crate) is_partitioned: bool,
 }
 
 impl Merging {
@@ -62,8 +61,8 @@ pub(crate) async fn plan(session: &mut Session, name: &TableName, place: &Place,
         let rows = known.table_rows.or(Some(relation.estimated_rows));
         let old = replace::old(session, relation, rows).await?;
         let placed = if old.stays {
-            let existing = Existing { columns: &old.columns, is_ours: true, key: key_of(&old) };
-            for_existing(session, request, &existing, &name.label()).await?
+            let existing = Existing { columns: &old.columns, is_ours: true, described: &name.label(), key: key_of(&old) };
+            for_existing(session, request, &existing).await?
         } else {
             for_new_table(session, request, &old.columns).await?
         };
@@ -83,7 +82,7 @@ async fn first(session: &mut Session, name: &TableName, request: &LoadRequest) -
     }
     if let WriteMode::Upsert { key, unique_in_read: false, order_by } = &request.mode {
         let rule = Rule::Upsert { key: key.clone(), unique_in_read: false, order_by: order_by.clone() };
-        return Ok(Way::Merge(Merging { oid: None, placed, key: key.clone(), rule, indexed: Vec::new(), is_partitioned: false }));
+        return Ok(Way::Merge(Merging { oid: None, placed, key: key.clone(), rule, indexed: Vec::new() }));
     }
     let lookup = match &request.mode {
         WriteMode::Append { once_by: Some(columns) } if columns.len() < request.schema.fields().len() && *columns != key => columns.clone(),
@@ -117,7 +116,7 @@ async fn into_existing(session: &mut Session, name: &TableName, relation: &Relat
     let there: Vec<TableColumn> = columns(session, relation.oid).await?;
     let found = indexes(session, relation.oid).await?;
     let key: Vec<String> = found.iter().filter(|index| index.is_primary).flat_map(|index| index.columns.clone()).collect();
-    let placed = for_existing(session, request, &Existing { columns: &there, is_ours, key: key.clone() }, &name.label()).await?;
+    let placed = for_existing(session, request, &Existing { columns: &there, is_ours, described: &name.label(), key: key.clone() }).await?;
     let rule = match &request.mode {
         WriteMode::Append { once_by: Some(identity) } if !is_empty => Rule::Once { identity: identity.clone(), counts_copies: identity.len() >= request.schema.fields().len() },
         WriteMode::Append { .. } | WriteMode::Replace => Rule::Insert,
@@ -133,7 +132,7 @@ async fn into_existing(session: &mut Session, name: &TableName, relation: &Relat
         }
     };
     let indexed = found.iter().filter(|index| index.is_btree && !index.has_expressions).filter_map(|index| index.columns.first().cloned()).collect();
-    Ok(Merging { oid: Some(relation.oid), placed, key, rule, indexed, is_partitioned: relation.kind == "p" })
+    Ok(Merging { oid: Some(relation.oid), placed, key, rule, indexed })
 }
 
 /// What a target holds, as far as a plan must know.

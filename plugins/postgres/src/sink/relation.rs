@@ -169,6 +169,12 @@ pub(crate) async fn has_rows(session: &mut Session, name: &TableName) -> Result<
     Ok(rows.first().is_some_and(|row| row.is_true(0)))
 }
 
+/// Runs a statement, and gives the rows that it wrote.
+pub(crate) async fn written(session: &mut Session, sql: &str) -> Result<u64, Trouble> {
+    let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(session.connection()).await?;
+    Ok(done.rows_affected())
+}
+
 /// What ends a step: the server or the connection, or a finding of ours.
 #[derive(Debug)]
 pub(crate) enum Trouble {

@@ -23,7 +23,6 @@ pub(crate) struct Old {
     pub(crate) stays: bool,
     /// A foreign key points to it, so it cannot be truncated.
     is_referenced: bool,
-    is_partitioned: bool,
     /// Rows that it holds, where that is known.
     pub(crate) rows: Option<u64>,
 }
@@ -46,15 +45,7 @@ pub(crate) async fn old(session: &mut Session, relation: &Relation, rows: Option
     );
     let rows_found = session.rows(&sql).await?;
     let row = rows_found.first().ok_or_else(|| ConnectorError::new(ErrorKind::Busy, "the table was dropped meanwhile"))?;
-    Ok(Old {
-        oid,
-        columns: columns(session, oid).await?,
-        indexes: indexes(session, oid).await?,
-        stays: row.is_true(0),
-        is_referenced: row.is_true(1),
-        is_partitioned: relation.kind == "p",
-        rows,
-    })
+    Ok(Old { oid, columns: columns(session, oid).await?, indexes: indexes(session, oid).await?, stays: row.is_true(0), is_referenced: row.is_true(1), rows })
 }
 
 /// The indexes of the old table that the new one has columns for.
@@ -141,7 +132,7 @@ async fn meet(session: &mut Session, old: &Old, name: &TableName, build: &TableN
     };
     let same: Vec<String> = key.iter().map(|column| format!("b.{0} = t.{0}", quote(column))).collect();
     session.execute(&format!("DELETE FROM {} AS t WHERE NOT EXISTS (SELECT 1 FROM {} AS b WHERE {})", name.sql(), build.sql(), same.join(" AND "))).await?;
-    let merge = Merge { table: &name.sql(), staging: &build.sql(), columns: placed, number: "", first_row: 0, indexed: &[], is_partitioned: old.is_partitioned };
-    session.rows(&merge.sql(&Rule::Upsert { key, unique_in_read: true, order_by: Vec::new() })).await?;
+    let merge = Merge { table: &name.sql(), staging: &build.sql(), columns: placed, number: "", first_row: 0, indexed: &[] };
+    session.execute(&merge.sql(&Rule::Upsert { key, unique_in_read: true, order_by: Vec::new() })).await?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// A table, view or query, as far as reading it must know.
 pub(crate) struct Described {
-    /// What stands behind FROM.
+    /// What stands behind FROM; its alias is `source`.
     pub(crate) from: String,
     /// For messages: "table `public.trades`".
     pub(crate) label: String,
@@ -117,7 +117,7 @@ async fn describe_table(session: &mut Session, database: &str, name: &str) -> Re
     let identity = format!("{}:{oid}", database_identity(session).await?);
     let schema = SourceSchema { columns, primary_key, indexes: lists, estimated_rows: relation.rows, estimated_bytes: relation.bytes, identity };
     Ok(Described {
-        from: qualified(&relation.schema, &relation.name),
+        from: format!("{} AS source", qualified(&relation.schema, &relation.name)),
         label: format!("{} `{}.{}`", relation.kind_name(), relation.schema, relation.name),
         schema,
         columns: facts,
@@ -203,12 +203,12 @@ async fn columns(session: &mut Session, listed: &str, table: Option<u32>) -> Res
         None => "LEFT JOIN LATERAL (SELECT NULL::oid, NULL::int8) s (seqrelid, seqcache) ON true".to_owned(),
     };
     let sql = format!(
-        "WITH RECURSIVE c (n, name, oid, modifier, not_null, collation) AS ({listed}), \
+        "WITH RECURSIVE c (n, name, oid, modifier, not_null, coll) AS ({listed}), \
          r (n, oid, modifier) AS (SELECT n, oid, modifier FROM c UNION ALL SELECT r.n, d.typbasetype, d.typtypmod FROM r JOIN pg_catalog.pg_type d ON d.oid = r.oid WHERE d.typtype = 'd') \
          SELECT c.name, pg_catalog.format_type(c.oid, c.modifier), CASE c.oid WHEN 1042 THEN 'pg_catalog.bpchar' WHEN 1560 THEN 'pg_catalog.\"bit\"' ELSE pg_catalog.format_type(c.oid, NULL) END, c.not_null, \
          t.oid, r.modifier, t.typtype = 'e', \
          CASE WHEN e.typtype = 'd' THEN e.typbasetype ELSE e.oid END, e.typtype = 'e', CASE WHEN e.typtype = 'd' THEN e.typtypmod ELSE r.modifier END, \
-         CASE WHEN c.collation <> 0 AND c.collation <> o.typcollation THEN (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(l.collname) FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = c.collation) END, \
+         CASE WHEN c.coll <> 0 AND c.coll <> o.typcollation THEN (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(l.collname) FROM pg_catalog.pg_collation l JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = c.coll) END, \
          s.seqrelid, s.seqcache \
          FROM c JOIN r ON r.n = c.n JOIN pg_catalog.pg_type t ON t.oid = r.oid AND t.typtype <> 'd' JOIN pg_catalog.pg_type o ON o.oid = c.oid \
          LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND e.typarray = t.oid {sequence} ORDER BY c.n"
@@ -331,12 +331,9 @@ async fn not_found(session: &mut Session, database: &str, name: &str) -> Result<
     })
 }
 
-/// A column's expression in SELECT.
-pub(crate) fn selected(name: &str, cast: Option<&str>) -> String {
-    match cast {
-        Some(cast) => format!("{}::{cast}", quote(name)),
-        None => quote(name),
-    }
+/// A column in an expression. With the alias it means the column wherever it stands; without, ORDER BY would take a cast in SELECT of the same name.
+pub(crate) fn column_sql(name: &str) -> String {
+    format!("source.{}", quote(name))
 }
 
 /// True for types whose values say an instant or a day.

@@ -149,8 +149,8 @@ async fn read_ranges(session: &mut Session, job: &Job, batches: &Sender<Item>) -
             break;
         }
         let first = range * job.range_blocks;
-        let end = if range + 1 == job.ranges { String::new() } else { format!(" AND ctid < '({},0)'::tid", first + job.range_blocks) };
-        let query = format!("SELECT {} FROM {} WHERE ctid >= '({first},0)'::tid{end}", job.selection.sql(), job.from);
+        let end = if range + 1 == job.ranges { String::new() } else { format!(" AND source.ctid < '({},0)'::tid", first + job.range_blocks) };
+        let query = format!("SELECT {} FROM {} WHERE source.ctid >= '({first},0)'::tid{end}", job.selection.sql(), job.from);
         let mut copying = Copying::start(session, &job.label, &query).await?;
         while copying.fill(&mut rows).await? == Fill::Full {
             if let Some(filled) = rows.take()? {

@@ -394,23 +394,23 @@ impl<'a> Keyset<'a> {
             return Ok(None);
         }
         let mut conditions: Vec<String> = upto.into_iter().collect();
-        match lower {
-            Lower::Where(condition) => conditions.push(condition),
-            Lower::All | Lower::None => conditions.extend(self.unseen_by_the_last_read()),
+        if let Lower::Where(condition) = lower {
+            conditions.push(condition);
         }
+        conditions.extend(self.unseen_by_the_last_read());
         let query = format!("{} ORDER BY {}", self.query(&conditions.join(" AND ")), self.order.by);
         let position = self.after_without_digest();
         self.deliver(&query, position, out).await?;
         Ok(None)
     }
 
-    /// True of rows that were written by transactions which the last read could not see, and of some more: what is older was delivered by it.
+    /// True of rows that were written by transactions which the last read could not see, and of a few more: what is older was delivered by it.
     fn unseen_by_the_last_read(&self) -> Option<String> {
         let described = &self.snapshot().described;
         let first = self.unsettled().and_then(first_unseen).filter(|_| described.heap.is_some())?;
-        // Numbers of rows have 32 bits, so ages are compared; a thousand more is room for what is assigned meanwhile.
-        let age = self.snapshot().taken.transactions.1.checked_sub(first)?.saturating_add(1_000);
-        (age < 1 << 31).then(|| format!("pg_catalog.age(xmin) <= {age}"))
+        // Numbers of rows have 32 bits, so their ages are compared, which is only right within half of that range.
+        let distance = self.snapshot().taken.transactions.1.checked_sub(first)?;
+        (distance < 1 << 31).then(|| format!("pg_catalog.age(source.xmin) <= pg_catalog.age('{}'::xid)", first % (1 << 32)))
     }
 
     fn after_without_digest(&self) -> Position {

@@ -57,11 +57,7 @@ pub(crate) fn decimal128(bytes: &[u8], precision: u8, scale: i8) -> Result<i128,
         let value = found.each().fold(0_u64, |value, digit| value * 10_000 + u64::from(digit));
         shifted_word(value, shift)?
     } else {
-        let mut value = 0_u128;
-        for digit in found.each() {
-            value = value.checked_mul(10_000).and_then(|value| value.checked_add(u128::from(digit))).ok_or(Refusal::OutOfRange)?;
-        }
-        shifted(value, shift)?
+        wide(&found, shift)?
     };
     if unscaled >= POWERS[usize::from(precision.min(38))] {
         return Err(Refusal::OutOfRange);
@@ -78,6 +74,30 @@ fn shifted_word(value: u64, shift: i32) -> Result<u128, Refusal> {
     }
     let power = POWERS.get(shift.unsigned_abs() as usize).and_then(|power| u64::try_from(*power).ok()).ok_or(Refusal::TooManyDigits)?;
     if value % power == 0 { Ok(u128::from(value / power)) } else { Err(Refusal::TooManyDigits) }
+}
+
+/// Group by group: what is cut off below the scale must be zeros, and needs no room.
+fn wide(found: &Digits<'_>, shift: i32) -> Result<u128, Refusal> {
+    let mut value = 0_u128;
+    let mut exponent = shift + 4 * (i32::try_from(found.digits.len() / 2).map_err(|_| Refusal::OutOfRange)? - 1);
+    for digit in found.each() {
+        let (places, kept) = kept_part(digit, exponent)?;
+        value = value.checked_mul(POWERS[places]).and_then(|value| value.checked_add(u128::from(kept))).ok_or(Refusal::OutOfRange)?;
+        exponent -= 4;
+    }
+    shifted(value, shift.max(0))
+}
+
+/// How many decimal places of a group of four stand above the scale, and what is in them.
+fn kept_part(digit: u16, exponent: i32) -> Result<(usize, u16), Refusal> {
+    let (places, divisor) = match exponent {
+        0.. => return Ok((4, digit)),
+        -1 => (3, 10),
+        -2 => (2, 100),
+        -3 => (1, 1_000),
+        _ => (0, 10_000),
+    };
+    if digit.is_multiple_of(divisor) { Ok((places, digit / divisor)) } else { Err(Refusal::TooManyDigits) }
 }
 
 fn shifted(value: u128, shift: i32) -> Result<u128, Refusal> {
@@ -97,27 +117,18 @@ fn shifted(value: u128, shift: i32) -> Result<u128, Refusal> {
 pub(crate) fn decimal256(bytes: &[u8], precision: u8, scale: i8) -> Result<i256, Refusal> {
     let found = digits(bytes)?;
     let ten = i256::from_i128(10);
-    let base = i256::from_i128(10_000);
     let mut value = i256::ZERO;
-    // Digits below the scale are cut off one group at a time only when they are zero, so that they need no room.
-    let mut shift = found.exponent + i32::from(scale);
-    let mut groups: Vec<u16> = found.each().collect();
-    while shift <= -4 && groups.last() == Some(&0) {
-        groups.pop();
-        shift += 4;
+    let shift = found.exponent + i32::from(scale);
+    let mut exponent = shift + 4 * (i32::try_from(found.digits.len() / 2).map_err(|_| Refusal::OutOfRange)? - 1);
+    for digit in found.each() {
+        let (places, kept) = kept_part(digit, exponent)?;
+        let power = i256::from_i128(POWERS[places].cast_signed());
+        value = value.checked_mul(power).and_then(|value| value.checked_add(i256::from_i128(i128::from(kept)))).ok_or(Refusal::OutOfRange)?;
+        exponent -= 4;
     }
-    for digit in groups {
-        value = value.checked_mul(base).and_then(|value| value.checked_add(i256::from_i128(i128::from(digit)))).ok_or(Refusal::OutOfRange)?;
-    }
-    if value != i256::ZERO {
-        let power = ten.checked_pow(shift.unsigned_abs()).ok_or(if shift > 0 { Refusal::OutOfRange } else { Refusal::TooManyDigits })?;
-        if shift >= 0 {
-            value = value.checked_mul(power).ok_or(Refusal::OutOfRange)?;
-        } else if value.checked_rem(power) == Some(i256::ZERO) {
-            value = value.checked_div(power).ok_or(Refusal::Malformed)?;
-        } else {
-            return Err(Refusal::TooManyDigits);
-        }
+    if value != i256::ZERO && shift > 0 {
+        let power = ten.checked_pow(shift.unsigned_abs()).ok_or(Refusal::OutOfRange)?;
+        value = value.checked_mul(power).ok_or(Refusal::OutOfRange)?;
     }
     let limit = ten.checked_pow(u32::from(precision)).ok_or(Refusal::OutOfRange)?;
     if value >= limit {
@@ -157,6 +168,10 @@ mod tests {
     fn greatest_values_fit_and_greater_ones_do_not() {
         let nines = wire(9, POSITIVE, &[99, 9999, 9999, 9999, 9999, 9999, 9999, 9999, 9999, 9999]);
         assert_eq!(decimal128(&nines, 38, 0), Ok(10_i128.pow(38) - 1));
+        // 38 nines after the point take ten groups, the last of them 9900.
+        let fraction = wire(-1, POSITIVE, &[9999, 9999, 9999, 9999, 9999, 9999, 9999, 9999, 9999, 9900]);
+        assert_eq!(decimal128(&fraction, 38, 38), Ok(10_i128.pow(38) - 1));
+        assert_eq!(decimal128(&fraction, 38, 37), Err(Refusal::TooManyDigits));
         assert_eq!(decimal128(&wire(9, POSITIVE, &[100]), 38, 0), Err(Refusal::OutOfRange));
         assert_eq!(decimal256(&wire(18, POSITIVE, &[9999; 19]), 76, 0).map(|value| value.to_string()), Ok("9".repeat(76)));
         assert_eq!(decimal256(&wire(19, POSITIVE, &[1]), 76, 0), Err(Refusal::OutOfRange));

@@ -1,11 +1,10 @@
 //! The order of a keyset read: `(cursor, tie…)` as SQL, and how a position is compared with it. All comparisons happen in the database, in each
 //! column's own collation.
 
-use super::describe::{ColumnFacts, Described, expression, is_instant};
+use super::describe::{ColumnFacts, Described, column_sql, expression, is_instant};
 use super::position::written;
 use super::selection::Selection;
 use super::snapshot::Snapshot;
-use crate::spelling::quote;
 use karat_plugin_api::{ConnectorError, CursorExpr, CursorValue, ReadRequest};
 
 /// Microseconds by which a cursor value may be ahead of the database's clock and still move the watermark.
@@ -46,7 +45,7 @@ impl Order {
         let (sql, facts, nullable, is_unique) = match cursor {
             CursorExpr::Column(name) => {
                 let (column, facts) = described.require(name)?;
-                (quote(name), facts, column.nullable, described.unique.contains(name))
+                (column_sql(name), facts, column.nullable, described.unique.contains(name))
             }
             CursorExpr::Sql(sql) => {
                 // A line of its own, in case the expression ends in a comment.
@@ -66,7 +65,7 @@ impl Order {
         let mut are_comparable = true;
         for name in tie {
             let (column, tie_facts) = described.require(name)?;
-            let tie_sql = quote(name);
+            let tie_sql = column_sql(name);
             are_comparable &= !column.nullable;
             ties_at.push(selection.place(&tie_sql, tie_facts));
             tuple.place(&tie_sql, tie_facts);

@@ -1,9 +1,8 @@
 //! What a read selects: each column's expression, the form in which it is sent, and the Arrow type that it becomes.
 
 use super::cell::Cell;
-use super::describe::{ColumnFacts, Described, selected};
-use crate::schema::Wire;
-use crate::spelling::quote;
+use super::describe::{ColumnFacts, Described, column_sql};
+use crate::schema::{TEXT_LIST, Wire};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use karat_plugin_api::{ColumnChoice, ConnectorError, DeclaredType, ErrorKind};
 use std::sync::Arc;
@@ -85,16 +84,19 @@ fn select(described: &Described, choice: &ColumnChoice) -> Result<Selected, Conn
     let made = |sql, wire| Selected { sql, wire, name: choice.name.clone(), data_type: choice.data_type.clone(), nullable: choice.nullable };
     let native = &facts.native;
     if Cell::new(&native.wire, &choice.data_type, 0).is_some_and(|cell| !prints_numbers(&cell, &choice.data_type)) {
-        return Ok(made(selected(&choice.name, native.cast), native.wire.clone()));
+        let sql = column_sql(&choice.name);
+        return Ok(made(native.cast.map_or_else(|| sql.clone(), |cast| cast.replace('$', &sql)), native.wire.clone()));
     }
     if !matches!(native.wire, Wire::Bytes) || choice.data_type == DataType::Utf8 {
         if Cell::new(&Wire::Text, &choice.data_type, 0).is_some() {
-            return Ok(made(format!("{}::text", quote(&choice.name)), Wire::Text));
+            // What has no binary form is printed the one way it is printed without `types`.
+            let cast = native.cast.filter(|_| native.wire == Wire::Text).unwrap_or("$::text");
+            return Ok(made(cast.replace('$', &column_sql(&choice.name)), Wire::Text));
         }
         if let (Wire::List(_), DataType::List(_)) = (&native.wire, &choice.data_type)
             && Cell::new(&Wire::List(Box::new(Wire::Text)), &choice.data_type, 0).is_some()
         {
-            return Ok(made(format!("{}::text[]", quote(&choice.name)), Wire::List(Box::new(Wire::Text))));
+            return Ok(made(TEXT_LIST.replace('$', &column_sql(&choice.name)), Wire::List(Box::new(Wire::Text))));
         }
     }
     let wanted = DeclaredType::name_of(&choice.data_type).unwrap_or_else(|| choice.data_type.to_string());

@@ -155,3 +155,53 @@ async fn commits_killed_at_random_moments_are_whole_or_not_there() {
         assert_eq!(world.database.query("SELECT count(*) FROM bronze.t").trim(), "1000");
     }
 }
+
+/// A file system of a few megabytes; gone when dropped.
+struct Tiny(tempfile::TempDir);
+
+impl Tiny {
+    /// `None` where this process may not mount.
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let is_done = |program: &str, arguments: &[&str]| std::process::Command::new(program).args(arguments).status().is_ok_and(|status| status.success());
+        let path = folder.path().to_str().unwrap().to_owned();
+        if !is_done("mount", &["-t", "tmpfs", "-o", "size=8m,mode=0777", "tmpfs", &path]) {
+            return None;
+        }
+        let tiny = Self(folder);
+        // The server runs as another user, who must own the folder.
+        is_done("chown", &["postgres", &path]).then_some(tiny)
+    }
+}
+
+impl Drop for Tiny {
+    fn drop(&mut self) {
+        let _busy_or_done = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_named_and_leaves_the_target_as_it_was() {
+    let server = match PostgresServer::start() {
+        Ok(server) => server,
+        Err(skip) => return skip.report("full disk"),
+    };
+    let world = on(&server);
+    load(&world.sink, request(upsert(), 1, "a"), rows([1], "x"), commit(1, 1, "a", 0, 1)).await.unwrap();
+    let Some(tiny) = Tiny::mount() else { return karat_testkit::skipped("full disk", "only root may mount a small file system") };
+    world.database.execute(&format!("CREATE TABLESPACE tiny LOCATION '{}'", tiny.0.path().display()));
+    world.database.execute(&format!("ALTER DATABASE {name} SET default_tablespace = tiny; ALTER DATABASE {name} SET temp_tablespaces = tiny", name = world.database.name()));
+
+    for mode in [upsert(), WriteMode::Replace] {
+        let fresh = sink(&world.database.url());
+        let generation = if mode == WriteMode::Replace { 2 } else { 1 };
+        let mut open = fresh.begin(request(mode, generation, "b")).await.unwrap();
+        let full = open.write(rows(2..200_000, "some text that makes rows wide enough to fill a disk")).await.unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::NoSpace, "{}", full.chain());
+        drop(open);
+        assert_eq!((newest(&fresh).await, content(&world)), (Some((1, "a-1".into())), "1".into()));
+    }
+    world.database.execute(&format!("ALTER DATABASE {name} RESET default_tablespace; ALTER DATABASE {name} RESET temp_tablespaces", name = world.database.name()));
+    load(&sink(&world.database.url()), request(upsert(), 1, "d"), rows([2], "y"), commit(1, 2, "d", 1, 2)).await.unwrap();
+    assert_eq!(content(&world), "1 2");
+}
