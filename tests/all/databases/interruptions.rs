@@ -141,7 +141,7 @@ fn a_mariadb_that_goes_and_comes_back_costs_nothing() {
 }
 
 /// A connection that is cut once: the run gets over it, or ends with an error; the next one makes it whole.
-fn cut_once(server: &Server, system: System, way: &str, proxied: Proxied, cut: Cut, when: &str) {
+fn cut_once((server, system): (&Server, System), way: &str, proxied: Proxied, cut: Cut, when: &str) {
     let mut stand = stand(server, system, way);
     let proxy = ChaosProxy::to(stand.target_port());
     match proxied {
@@ -169,8 +169,8 @@ fn a_connection_cut_in_the_middle_costs_nothing(system: System) {
         for part in 1..=times() {
             // The rows are about three million bytes.
             let bytes = 3_000_000 * part / (times() + 1) / 2;
-            cut_once(&server, system, way, Proxied::Source, Cut::after_bytes(Direction::ToClient, bytes), &format!("source cut after {bytes} bytes"));
-            cut_once(&server, system, way, Proxied::Target, Cut::after_bytes(Direction::ToServer, bytes / 4), &format!("target cut after {} bytes", bytes / 4));
+            cut_once((&server, system), way, Proxied::Source, Cut::after_bytes(Direction::ToClient, bytes), &format!("source cut after {bytes} bytes"));
+            cut_once((&server, system), way, Proxied::Target, Cut::after_bytes(Direction::ToServer, bytes / 4), &format!("target cut after {} bytes", bytes / 4));
         }
     }
 }
@@ -190,12 +190,12 @@ fn a_commit_whose_request_or_reply_is_lost_counts_once(system: System) {
     // The replacement is swapped in by a statement of its own on MariaDB.
     let ways = if system == System::PostgreSql { &WAYS[..] } else { &WAYS[..2] };
     for way in ways {
-        cut_once(&server, system, way, Proxied::Target, Cut::before(Direction::ToServer, b"COMMIT"), "a lost commit");
-        cut_once(&server, system, way, Proxied::Target, Cut::reply_to(b"COMMIT"), "a commit whose reply was lost");
+        cut_once((&server, system), way, Proxied::Target, Cut::before(Direction::ToServer, b"COMMIT"), "a lost commit");
+        cut_once((&server, system), way, Proxied::Target, Cut::reply_to(b"COMMIT"), "a commit whose reply was lost");
     }
     if system == System::MariaDb {
-        cut_once(&server, system, WAYS[2], Proxied::Target, Cut::before(Direction::ToServer, b"RENAME"), "a lost swap");
-        cut_once(&server, system, WAYS[2], Proxied::Target, Cut::reply_to(b"RENAME"), "a swap whose reply was lost");
+        cut_once((&server, system), WAYS[2], Proxied::Target, Cut::before(Direction::ToServer, b"RENAME"), "a lost swap");
+        cut_once((&server, system), WAYS[2], Proxied::Target, Cut::reply_to(b"RENAME"), "a swap whose reply was lost");
     }
 }
 

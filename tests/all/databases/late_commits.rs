@@ -64,7 +64,7 @@ fn run_every_second(stand: &Stand, duration: Duration) -> u32 {
 /// One writer: transactions of one to three rows, with pauses before, between and after; some are rolled back.
 fn write(stand: &Stand, workload: Workload, writer: u64, round: u64, stop: &AtomicBool) {
     let mut session = stand.source.database().session();
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(writer + 1) ^ (round + 1) << 32;
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(writer + 1) ^ ((round + 1) << 32);
     let mut next = |below: u64| {
         random ^= random << 13;
         random ^= random >> 7;

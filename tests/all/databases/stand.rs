@@ -87,7 +87,7 @@ impl System {
             let month = 1 + id / 40_320 % 12;
             let moment = format!("'2024-{month:02}-{day:02} {hour:02}:{minute:02}:00.{:06}'", id % 1_000_000);
             let date = format!("'2024-{month:02}-{day:02}'");
-            let payload = self.bytes(&format!("00ff{:016x}", id));
+            let payload = self.bytes(&format!("00ff{id:016x}"));
             write!(sql, "{start} ({id}, {customer}, {}.{:02}, {flag}, {date}, {payload}, {moment})", id % 100_000, id % 100).unwrap();
         }
         format!("{}{}", sql.trim_start_matches(';'), if sql.is_empty() { "" } else { ";" })

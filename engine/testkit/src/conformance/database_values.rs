@@ -205,9 +205,10 @@ pub async fn a_wide_table_arrives_in_every_mode(under_test: DatabaseSinkUnderTes
     let mut columns: Vec<(Field, ArrayRef, Form, Vec<Option<String>>)> = Vec::new();
     for (column, name) in names.iter().enumerate() {
         let is_null = |row: i64| column > 0 && (row + column as i64) % 7 == 0;
+        let kind = if column == 0 { 0 } else { column % 4 };
         let value = |row: i64| (!is_null(row)).then_some(row * 1_000 + column as i64);
         let (array, form, text): (ArrayRef, Form, fn(i64) -> String) =
-            match if column == 0 { 0 } else { column % 4 } {
+            match kind {
                 0 => (Arc::new(Int64Array::from_iter((0..ROWS).map(|row| if column == 0 { Some(row) } else { value(row) }))), Form::Number, |value| value.to_string()),
                 1 => (Arc::new(StringArray::from_iter((0..ROWS).map(|row| value(row).map(|value| format!("text {value}"))))), Form::Text, |value| {
                     hex(format!("text {value}").as_bytes())
