@@ -42,7 +42,7 @@ pub(crate) fn load(file: FileId, text: &str, findings: &mut Vec<Diagnostic>) -> 
         }
         Err(error) => recover::load(file, text, findings).unwrap_or_else(|| {
             findings.append(&mut others);
-            findings.push(error);
+            findings.push(*error);
             Loaded { root: None, truncated: true, left_out: LeftOut::default() }
         }),
     }
@@ -52,7 +52,7 @@ pub(crate) fn load(file: FileId, text: &str, findings: &mut Vec<Diagnostic>) -> 
 ///
 /// # Errors
 /// The finding about the first syntax error, or about its cause.
-pub(super) fn read(file: FileId, text: &str, findings: &mut Vec<Diagnostic>) -> Result<Loaded, Diagnostic> {
+pub(super) fn read(file: FileId, text: &str, findings: &mut Vec<Diagnostic>) -> Result<Loaded, Box<Diagnostic>> {
     let options = granit_parser::options! {
         emit_unresolved_aliases: true,
         emit_comments: false,
@@ -74,7 +74,7 @@ pub(super) fn read(file: FileId, text: &str, findings: &mut Vec<Diagnostic>) -> 
                 // An unquoted `{{` or `*` has been reported already, and is the cause of what follows on its line.
                 let line_of = |finding: &Diagnostic| finding.primary.as_ref().map(|label| text[..label.span.start as usize].matches('\n').count());
                 let is_cause = |last: &mut Diagnostic| (last.code == codes::TEMPLATE_UNQUOTED || last.code == codes::ALIAS) && line_of(last) == line_of(&finding);
-                return Err(loader.findings.pop_if(is_cause).unwrap_or(finding));
+                return Err(Box::new(loader.findings.pop_if(is_cause).unwrap_or(finding)));
             }
         }
     }

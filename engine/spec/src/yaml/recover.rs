@@ -77,7 +77,7 @@ fn losses(file: FileId, text: &str, section: Block) -> Vec<Lost> {
 fn error_in(file: FileId, text: &str, part: &Range<usize>, blank: &[Range<usize>]) -> Option<Diagnostic> {
     let mut others = Vec::new();
     let error = read(file, &blanked(text, part.clone(), blank), &mut others).err()?;
-    Some(moved(error, part.start))
+    Some(moved(*error, part.start))
 }
 
 /// True for an alias whose anchor was blanked out.

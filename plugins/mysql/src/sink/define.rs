@@ -243,11 +243,21 @@ pub(crate) fn expect_key_index(key: &[String], live: &LiveTable) -> Result<(), C
 
 /// The ordinary indexes in the text of `SHOW CREATE TABLE`: name, and clause as `ALTER TABLE … ADD` takes it.
 pub(crate) fn secondary_indexes(show_create: &str) -> Vec<(String, String)> {
+    indexes_after(&["", "FULLTEXT ", "SPATIAL "], show_create)
+}
+
+/// The unique indexes there besides the primary key, likewise.
+pub(crate) fn unique_indexes(show_create: &str) -> Vec<(String, String)> {
+    indexes_after(&["UNIQUE "], show_create)
+}
+
+fn indexes_after(starts: &[&str], show_create: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for line in show_create.lines().map(str::trim) {
-        let rest = line.strip_prefix("FULLTEXT ").or_else(|| line.strip_prefix("SPATIAL ")).unwrap_or(line);
-        let Some(name) = rest.strip_prefix("KEY `").and_then(|rest| rest.split("` ").next()) else { continue };
-        found.push((name.replace("``", "`"), line.trim_end_matches(',').to_owned()));
+        let name = starts.iter().find_map(|start| line.strip_prefix(start)?.strip_prefix("KEY `")?.split("` ").next());
+        if let Some(name) = name {
+            found.push((name.replace("``", "`"), line.trim_end_matches(',').to_owned()));
+        }
     }
     found
 }
@@ -263,6 +273,7 @@ mod tests {
         let found = secondary_indexes(text);
 
         assert_eq!(found, [("odd`name".to_owned(), "KEY `odd``name` (`name`(3),`id`)".to_owned()), ("f".to_owned(), "FULLTEXT KEY `f` (`name`)".to_owned())]);
+        assert_eq!(unique_indexes(text), [("u".to_owned(), "UNIQUE KEY `u` (`name`)".to_owned())]);
     }
 
     #[test]

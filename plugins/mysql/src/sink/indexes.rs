@@ -1,7 +1,7 @@
 //! Ordinary indexes that are not there while rows arrive, and always come back.
 
 use crate::client::quote;
-use crate::sink::define::{Wanted, secondary_indexes};
+use crate::sink::define::{Wanted, secondary_indexes, unique_indexes};
 use crate::sink::ledger::Ledger;
 use crate::sink::live::{LiveTable, TableName};
 use crate::sink::session::Session;
@@ -9,12 +9,16 @@ use karat_plugin_api::ConnectorError;
 
 /// The ordinary indexes of a table: name, and clause that makes it.
 async fn of(session: &mut Session, table: &TableName) -> Result<Vec<(String, String)>, ConnectorError> {
-    let shown = session.row::<(String, String)>(&format!("describe table `{table}`"), &format!("SHOW CREATE TABLE {}", table.sql())).await?;
-    let text = shown.map(|(_, text)| text).unwrap_or_default();
+    let text = definition(session, table).await?;
     // A column that counts must stay the first of an index.
     let counting: Vec<String> = text.lines().map(str::trim).filter(|line| line.contains(" AUTO_INCREMENT")).filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
     let is_needed = |clause: &str| counting.iter().any(|column| clause.contains(&format!("({column}")));
     Ok(secondary_indexes(&text).into_iter().filter(|(_, clause)| !is_needed(clause)).collect())
+}
+
+async fn definition(session: &mut Session, table: &TableName) -> Result<String, ConnectorError> {
+    let shown = session.row::<(String, String)>(&format!("describe table `{table}`"), &format!("SHOW CREATE TABLE {}", table.sql())).await?;
+    Ok(shown.map(|(_, text)| text).unwrap_or_default())
 }
 
 /// Drops the ordinary indexes of a table that no reader sees; returns the clauses that make them.
@@ -32,7 +36,7 @@ async fn drop_all(session: &mut Session, table: &TableName, found: &[(String, St
     session.define(&format!("drop indexes of `{table}`"), &format!("ALTER TABLE {} {}", table.sql(), drops.join(", "))).await
 }
 
-/// The clauses of the live table's ordinary indexes whose columns the new table has, in types that can be indexed so.
+/// The clauses of the live table's indexes, besides the primary key, whose columns the new table has in the same types.
 pub(crate) async fn that_fit(session: &mut Session, live: &LiveTable, columns: &[Wanted]) -> Result<Vec<String>, ConnectorError> {
     let has = |index: &str| {
         let of_index = live.indexes.iter().find(|there| there.name == index).map(|there| &there.columns);
@@ -42,7 +46,16 @@ pub(crate) async fn that_fit(session: &mut Session, live: &LiveTable, columns: &
         };
         of_index.is_some_and(|names| !names.is_empty() && names.iter().all(same))
     };
-    Ok(of(session, &live.name).await?.into_iter().filter(|(name, _)| has(name)).map(|(_, clause)| clause).collect())
+    let mut kept = Vec::new();
+    let text = definition(session, &live.name).await?;
+    for (name, clause) in secondary_indexes(&text).into_iter().chain(unique_indexes(&text)) {
+        if has(&name) {
+            kept.push(clause);
+        } else {
+            tracing::warn!(table = %live.name, index = %name, "the new table does not get this index: its columns changed");
+        }
+    }
+    Ok(kept)
 }
 
 /// Notes the ordinary indexes of a live table, durably, and then drops them; true when there were any.

@@ -195,8 +195,7 @@ fn is_like(request: &LoadRequest, live: &LiveTable, key: &[String], session: &Se
     let keeps_nulls = request.schema.fields().iter().all(|field| key.contains(field.name()) || !field.is_nullable() || nullable(field.name()));
     let fits = define::fit(request, live, session.dialect).is_ok_and(|fit| fit.changes.is_empty());
     let primary: &[String] = live.indexes.iter().find(|index| index.name == "PRIMARY").map_or(&[], |index| &index.columns);
-    let has_no_other_key = live.indexes.iter().all(|index| !index.is_unique || index.name == "PRIMARY");
-    has_only_those && keeps_nulls && fits && primary == key && has_no_other_key
+    has_only_those && keeps_nulls && fits && primary == key
 }
 
 impl Join {

@@ -56,21 +56,18 @@ impl Session {
         let log_format = setting("binlog_format").unwrap_or("ROW");
         // Without gap locks, writers of different keys do not wait for each other; a statement-based log refuses that level.
         let isolation = if is_on("log_bin") && log_format.eq_ignore_ascii_case("STATEMENT") { "REPEATABLE READ" } else { "READ COMMITTED" };
-        let mut pins = vec![
-            format!("SET SESSION sql_mode = '{SQL_MODE}'"),
-            // Notes count as well: a decimal that lost digits is no more than a note.
-            "SET SESSION sql_notes = 1, SESSION max_error_count = 64, SESSION sql_safe_updates = 0, SESSION completion_type = 0, SESSION unique_checks = 1, \
-             SESSION foreign_key_checks = 1, SESSION max_sort_length = 4096"
-                .to_owned(),
-            "SET SESSION TRANSACTION READ WRITE".to_owned(),
-            format!("SET SESSION TRANSACTION ISOLATION LEVEL {isolation}"),
-            "SET SESSION innodb_lock_wait_timeout = 20, SESSION lock_wait_timeout = 20".to_owned(),
-        ];
         let is_mariadb = Family::of_version(version) == Family::MariaDb;
-        if is_mariadb {
-            // Joins without an index are hashed rather than looped.
-            pins.push("SET SESSION join_cache_level = 8".to_owned());
-        }
+        // Joins without an index are hashed rather than looped.
+        let of_family = if is_mariadb { ", SESSION join_cache_level = 8" } else { "" };
+        let pins = [
+            // Notes count as well: a decimal that lost digits is no more than a note.
+            format!(
+                "SET SESSION sql_mode = '{SQL_MODE}', SESSION sql_notes = 1, SESSION max_error_count = 64, SESSION sql_safe_updates = 0, SESSION completion_type = 0, \
+                 SESSION unique_checks = 1, SESSION foreign_key_checks = 1, SESSION max_sort_length = 4096, SESSION innodb_lock_wait_timeout = 20, \
+                 SESSION lock_wait_timeout = 20{of_family}"
+            ),
+            format!("SET SESSION TRANSACTION ISOLATION LEVEL {isolation}, READ WRITE"),
+        ];
         for pin in pins {
             conn.query_drop(pin).await.map_err(failed)?;
         }

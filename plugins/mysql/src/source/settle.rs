@@ -5,7 +5,8 @@
 //! one; once the lists share nothing, everything that could appear below the greatest value of the first is visible in the second.
 //!
 //! A transaction is known by the number that InnoDB gives it when it first writes; it keeps that while it is prepared, without a session, and over
-//! restarts. Before that it holds no value that the server has drawn, except while a statement runs, so running statements are listed as well.
+//! restarts. Before that it holds no value that the server has drawn, except while a statement runs, so running statements that
+//! may write are listed as well.
 //! `SHOW ENGINE INNODB STATUS` is asked and not `innodb_trx`, which is a copy that the server does not renew while several look at it.
 //! All of this needs the privilege PROCESS.
 
@@ -174,7 +175,7 @@ fn is_far_beyond(number: &str, next_writer: &str) -> bool {
     }
 }
 
-/// Sessions that run a statement, and which.
+/// Sessions that run a statement which may write, and which statement it is.
 fn statements(link: &mut Link<'_>) -> Result<Vec<(String, String)>, ConnectorError> {
     let query = match link.session.family {
         Family::MariaDb => "QUERY_ID",
@@ -182,15 +183,27 @@ fn statements(link: &mut Link<'_>) -> Result<Vec<(String, String)>, ConnectorErr
     };
     // The rest are the server's own threads, which are never done.
     let sql = format!(
-        "SELECT ID, {query} FROM information_schema.PROCESSLIST \
+        "SELECT ID, {query}, LEFT(INFO, 400) FROM information_schema.PROCESSLIST \
          WHERE COMMAND NOT IN ('Sleep', 'Daemon', 'Connect', 'Binlog Dump', 'Binlog Dump GTID') AND COMMAND NOT LIKE 'Slave%' AND COMMAND NOT LIKE 'Replica%'"
     );
     let rows = link.session.texts(&sql).map_err(|fault| link.failed(fault))?;
     let pairs = rows.into_iter().filter_map(|row| {
-        let mut row = row.into_iter().flatten();
-        Some((row.next()?, row.next()?))
+        let mut row = row.into_iter();
+        let (thread, query, text) = (row.next()??, row.next()??, row.next().flatten());
+        (!link.readers.has(&thread) && !text.as_deref().is_some_and(only_reads)).then_some((thread, query))
     });
-    Ok(pairs.filter(|(thread, _)| !link.readers.has(thread)).collect())
+    Ok(pairs.collect())
+}
+
+/// True for a statement that reads: a dump or a report may take hours, and draws nothing. One that calls a function which writes gets a number when
+/// it does, and is listed from then on.
+fn only_reads(statement: &str) -> bool {
+    let mut rest = statement.trim_start_matches(['(', ' ', '\t', '\r', '\n']);
+    while let Some((_, after)) = rest.strip_prefix("/*").filter(|comment| !comment.starts_with(['!', 'M'])).and_then(|comment| comment.split_once("*/")) {
+        rest = after.trim_start_matches(['(', ' ', '\t', '\r', '\n']);
+    }
+    let word = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    ["select", "show", "explain"].iter().any(|reads| word.eq_ignore_ascii_case(reads))
 }
 
 /// True when something of the earlier list may still be in progress in the later one.
@@ -229,6 +242,16 @@ mod tests {
         assert!(shares(&["transaction 35 7"], &[UNLISTED]));
         assert!(!shares(&["transaction 35 7"], &[]));
         assert!(!shares(&[], &["transaction 35 7"]));
+    }
+
+    #[test]
+    fn reports_and_dumps_are_not_waited_for() {
+        for reads in ["SELECT 1", " (select a from b)", "/* app */ /* x */ SELECT SLEEP(9)", "SELECT /*!40001 SQL_NO_CACHE */ * FROM t", "show tables"] {
+            assert!(only_reads(reads), "{reads}");
+        }
+        for other in ["INSERT INTO t SELECT 1", "/*!50000 INSERT */ INTO t", "/* SELECT */ DELETE FROM t", "WITH x AS (SELECT 1) DELETE FROM t", "SELECTED", "", "/* open SELECT"] {
+            assert!(!only_reads(other), "{other}");
+        }
     }
 
     #[test]

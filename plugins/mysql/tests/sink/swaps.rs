@@ -89,14 +89,19 @@ async fn indexes_and_remarks_of_a_person_survive_a_new_generation() {
         Ok(world) => world,
         Err(skip) => return skip.report("indexes_and_remarks_of_a_person_survive_a_new_generation"),
     };
-    world.database.execute("CREATE TABLE bronze_t (id bigint NOT NULL PRIMARY KEY, name varchar(50), KEY by_name (name(10), id)) COMMENT='what we sell';");
+    world.database.execute(
+        "CREATE TABLE bronze_t (id bigint NOT NULL PRIMARY KEY, name varchar(50), KEY by_name (name(10), id), UNIQUE KEY both_columns (name, id)) COMMENT='what we sell';",
+    );
 
     world.replace(1, "a", rows(&[(1, Some("x"))])).await;
     world.replace(2, "b", rows(&[(2, Some("y"))])).await;
 
     let shown = world.database.query("SHOW CREATE TABLE bronze_t");
     assert!(
-        shown.contains("KEY `by_name` (`name`(10),`id`)") && shown.contains("varchar(50)") && shown.contains("COMMENT='what we sell karat:gen=2;seq=1;attempt=b-1'"),
+        shown.contains("KEY `by_name` (`name`(10),`id`)")
+            && shown.contains("UNIQUE KEY `both_columns` (`name`,`id`)")
+            && shown.contains("varchar(50)")
+            && shown.contains("COMMENT='what we sell karat:gen=2;seq=1;attempt=b-1'"),
         "{shown}"
     );
 }

@@ -46,7 +46,7 @@ async fn sparse_ids_are_read_with_a_handful_of_statements() {
 async fn a_position_inside_a_group_of_ties_goes_on_there() {
     let sql = "CREATE TABLE t (id INT NOT NULL, sub VARCHAR(5) CHARACTER SET latin1 COLLATE latin1_german1_ci NOT NULL, at DATETIME(6) NOT NULL, PRIMARY KEY (id, sub), INDEX (at)); \
                INSERT INTO t SELECT seq, IF(seq % 2, 'ä', 'B'), '2024-01-01' + INTERVAL (seq DIV 100) SECOND FROM seq_1_to_1000";
-    let Some(world) = World::new("a_position_inside_a_group_of_ties_goes_on_there", sql) else { return };
+    let Some(world) = World::quiet("a_position_inside_a_group_of_ties_goes_on_there", sql) else { return };
     let mut keyset = Keyset::by("t", "at", &["id", "sub"]);
     keyset.batch_rows = 33;
     let all = world.keyset(&keyset, &Position::Start).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_position_inside_a_group_of_ties_goes_on_there() {
 #[tokio::test]
 async fn late_ties_and_updates_within_the_resolution_are_found() {
     let sql = "CREATE TABLE t (id INT PRIMARY KEY, at DATETIME NOT NULL, v INT NOT NULL, INDEX (at)); INSERT INTO t VALUES (1, '2024-01-01', 1), (2, '2024-01-02', 1), (3, '2024-01-02', 1)";
-    let Some(world) = World::new("late_ties_and_updates_within_the_resolution_are_found", sql) else { return };
+    let Some(world) = World::quiet("late_ties_and_updates_within_the_resolution_are_found", sql) else { return };
     for keyset in [Keyset::by("t", "at", &["id"]), Keyset::by("t", "at", &[])] {
         let first = world.keyset(&keyset, &Position::Start).await.unwrap();
         let idle = world.keyset(&keyset, &first.position).await.unwrap();
@@ -84,7 +84,7 @@ async fn late_ties_and_updates_within_the_resolution_are_found() {
 #[tokio::test]
 async fn future_rows_are_delivered_and_do_not_move_the_watermark() {
     let sql = "CREATE TABLE t (id INT PRIMARY KEY, at TIMESTAMP(6) NOT NULL, INDEX (at)); INSERT INTO t VALUES (1, '2024-01-01'), (2, '2037-12-31')";
-    let Some(world) = World::new("future_rows_are_delivered_and_do_not_move_the_watermark", sql) else { return };
+    let Some(world) = World::quiet("future_rows_are_delivered_and_do_not_move_the_watermark", sql) else { return };
     let keyset = Keyset::by("t", "at", &["id"]);
     let first = world.keyset(&keyset, &Position::Start).await.unwrap();
     assert_eq!((first.rows, first.future_rows), (2, 1));
@@ -100,7 +100,7 @@ async fn future_rows_are_delivered_and_do_not_move_the_watermark() {
 #[tokio::test]
 async fn rows_without_a_cursor_are_refused_or_read_every_time() {
     let sql = "CREATE TABLE t (id INT PRIMARY KEY, at DATETIME, v INT, INDEX (at)); INSERT INTO t VALUES (1, '2024-01-01', 1), (2, NULL, 1)";
-    let Some(world) = World::new("rows_without_a_cursor_are_refused_or_read_every_time", sql) else { return };
+    let Some(world) = World::quiet("rows_without_a_cursor_are_refused_or_read_every_time", sql) else { return };
     let mut keyset = Keyset::by("t", "at", &["id"]);
     let error = world.keyset(&keyset, &Position::Start).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BadData);
@@ -120,7 +120,7 @@ async fn rows_without_a_cursor_are_refused_or_read_every_time() {
 #[tokio::test]
 async fn a_lookback_finds_what_was_written_late() {
     let sql = "CREATE TABLE t (id INT PRIMARY KEY, at DATETIME(3) NOT NULL, INDEX (at)); INSERT INTO t VALUES (1, '2024-01-01 00:00:00'), (2, '2024-01-01 01:00:00.500')";
-    let Some(world) = World::new("a_lookback_finds_what_was_written_late", sql) else { return };
+    let Some(world) = World::quiet("a_lookback_finds_what_was_written_late", sql) else { return };
     let keyset = Keyset { lookback: Some(Duration::from_secs(600)), ..Keyset::by("t", "at", &["id"]) };
     let first = world.keyset(&keyset, &Position::Start).await.unwrap();
     world.database.execute("INSERT INTO t VALUES (3, '2024-01-01 00:55:00'), (4, '2024-01-01 00:40:00')");
@@ -137,7 +137,7 @@ async fn cursors_of_every_kind_are_compared_by_the_server() {
                INSERT INTO t VALUES (1, 'Z', x'00', 12345678901234567890.0000000001, 1, 'z', -0.1, '-10:00', b'1', '00000000-0000-0000-0000-000000000001', '0000-00-00', -1.5, 'a', 0), \
                (2, 'ä', x'ff00', 12345678901234567890.0000000002, 9223372036854775808, 'y', 0.1, '10:00:00.5', b'10', '10000000-0000-0000-0000-000000000000', '2024-01-01', 0.1, 'Ä', 1999), \
                (3, 'b ', x'ff01', 12345678901234567890.0000000003, 18446744073709551615, 'x', 1e30, '100:00', b'1111111111111111111111111111111111111111', 'f0000000-0000-0000-0000-000000000000', '2024-01-02', 1e300, 'z', 2024)";
-    let Some(world) = World::new("cursors_of_every_kind_are_compared_by_the_server", sql) else { return };
+    let Some(world) = World::quiet("cursors_of_every_kind_are_compared_by_the_server", sql) else { return };
     for column in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"] {
         for tie in [&[][..], &["id"]] {
             let mut keyset = Keyset { batch_rows: 1, ..Keyset::by("t", column, tie) };
@@ -162,7 +162,7 @@ async fn cursors_of_every_kind_are_compared_by_the_server() {
 #[tokio::test]
 async fn a_source_that_went_back_is_refused() {
     let sql = "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT); INSERT INTO t (v) SELECT seq FROM seq_1_to_100";
-    let Some(world) = World::new("a_source_that_went_back_is_refused", sql) else { return };
+    let Some(world) = World::quiet("a_source_that_went_back_is_refused", sql) else { return };
     let keyset = Keyset::by("t", "id", &[]);
     let first = world.keyset(&keyset, &Position::Start).await.unwrap();
     world.database.execute("DELETE FROM t WHERE id > 50");
@@ -191,7 +191,7 @@ async fn a_quiet_server_settles_at_once() {
 async fn orders_of_an_index_are_read_without_sorting() {
     let sql = "CREATE TABLE t (id INT PRIMARY KEY, at DATETIME NOT NULL, pad CHAR(200) NOT NULL DEFAULT '', INDEX by_time (at)); \
                INSERT INTO t (id, at) SELECT seq, '2024-01-01' + INTERVAL seq % 1000 SECOND FROM seq_1_to_20000; ANALYZE TABLE t";
-    let Some(world) = World::new("orders_of_an_index_are_read_without_sorting", sql) else { return };
+    let Some(world) = World::quiet("orders_of_an_index_are_read_without_sorting", sql) else { return };
     let condition = "at >= '2024-01-01 00:10:00' AND (at > '2024-01-01 00:10:00' OR (at = '2024-01-01 00:10:00' AND id > 5))";
     for (hint, condition) in [("FORCE INDEX (`by_time`)", condition), ("FORCE INDEX (`by_time`)", "at IS NOT NULL")] {
         let plan = world.query(&format!("EXPLAIN SELECT * FROM t {hint} WHERE {condition} ORDER BY at, id"));

@@ -58,6 +58,18 @@ async fn settles(world: &World, keyset: &Keyset, position: Position) {
 }
 
 #[tokio::test]
+async fn a_long_report_delays_nothing() {
+    let Some(world) = World::alone("a_long_report_delays_nothing", TABLE) else { return };
+    let mut report = world.database.session();
+    report.send("SELECT SLEEP(600) FROM t");
+    world.database.execute("INSERT INTO t (v) SELECT seq FROM seq_1_to_10");
+    report.send("SELECT SLEEP(600)");
+    let keyset = Keyset::by("t", "id", &[]);
+    let first = world.keyset(&keyset, &Position::Start).await.unwrap();
+    assert_eq!((first.rows, unsettled(&first.position)), (10, None));
+}
+
+#[tokio::test]
 async fn a_prepared_transaction_keeps_its_place() {
     let Some(world) = World::alone("a_prepared_transaction_keeps_its_place", TABLE) else { return };
     let keyset = Keyset::by("t", "id", &[]);
@@ -97,7 +109,7 @@ async fn storm(test: &str, keyset: Keyset, time: Duration) {
     let mut position = Position::Start;
     let mut again = 0;
     std::thread::scope(|scope| {
-        for writer in 0..8_u64 {
+        for writer in 0..16_u64 {
             let (world, done) = (&world, &done);
             scope.spawn(move || {
                 let mut session = world.database.session();

@@ -2,11 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
-mod conformance;
 mod faults;
 mod full;
 mod keyset;
 mod late;
 mod login;
-mod types;
+mod values;
 mod world;

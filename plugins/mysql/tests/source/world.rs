@@ -9,8 +9,9 @@ use karat_plugin_api::{
     SourceSchema,
 };
 use karat_spec::model::NullCursor;
+use karat_testkit::Skip;
 use karat_testkit::servers::{Database, MariaDbServer};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The server of this test process; `None`, and counted, where there is none.
@@ -103,6 +104,18 @@ impl World {
         database.execute(sql);
         let source = source(&database.url());
         Self { database, source, _server: None }
+    }
+
+    /// A new database at a server where no statement takes long: other tests' would be seen by reads that ask who writes.
+    pub(crate) fn quiet(test: &str, sql: &str) -> Option<Self> {
+        static QUIET: OnceLock<Result<MariaDbServer, Skip>> = OnceLock::new();
+        match QUIET.get_or_init(MariaDbServer::start) {
+            Ok(server) => Some(Self::at(server, sql)),
+            Err(skip) => {
+                skip.report(test);
+                None
+            }
+        }
     }
 
     /// A new database at a server of its own.

@@ -1,21 +1,26 @@
-//! The plugin keeps the contracts.
+//! The source keeps the contracts; the sink's suite stands beside its own tests, in `sink/`.
 
-use crate::world;
-use karat_plugin_api::{CursorExpr, ReadStrategy, SourceObject};
+#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+
+use karat_plugin_api::{ConnectContext, CursorExpr, Plugin, ReadStrategy, SourceObject};
 use karat_spec::model::NullCursor;
 use karat_testkit::conformance::source::SourceUnderTest;
+use karat_testkit::servers::MariaDbServer;
 
 fn numbered_rows() -> Option<SourceUnderTest> {
-    let database = world::server("source_conformance")?.database();
+    let database = MariaDbServer::shared().map_err(|skip| skip.report("the conformance of the source")).ok()?.database();
     database.execute(
         "CREATE TABLE t (id INT PRIMARY KEY, changed INT NOT NULL, name TEXT); \
          INSERT INTO t SELECT seq, seq DIV 4, CONCAT('name ', seq) FROM seq_1_to_40",
     );
-    let source = world::source(&database.url());
+    let folder = tempfile::tempdir().unwrap();
+    let context = ConnectContext { root: folder.path().to_owned(), scratch: folder.path().to_owned() };
+    let settings = serde_json::json!({"url": database.url()});
+    let source = karat_mysql::MYSQL.open_source(settings.as_object().unwrap(), &context).unwrap();
     // It lives as long as its server: the case keeps only the folder.
     std::mem::forget(database);
     Some(SourceUnderTest {
-        folder: tempfile::tempdir().unwrap(),
+        folder,
         source,
         object: SourceObject::Table("t".into()),
         columns: Vec::new(),
