@@ -1,12 +1,13 @@
 //! What is new is read, what changed is replaced, and a run with nothing to do does nothing.
 
-use super::{Pair, Stand, System};
+use super::{Pair, Servers, Stand, System};
 
 const TARGETS: [Option<System>; 3] = [Some(System::PostgreSql), Some(System::MariaDb), None];
 
 fn new_rows_are_appended(source: System, cdc: &str, test: &str) {
+    let Some(servers) = Servers::start(test) else { return };
     for pair in TARGETS.map(|target| Pair(source, target)) {
-        let Some(stand) = Stand::new(pair, cdc, "{ mode: append }", test) else { return };
+        let Some(stand) = Stand::on(&servers, pair, (cdc, "{ mode: append }"), test) else { return };
         stand.insert(1..=2_000);
         assert_eq!(stand.run(), (2_000, 2_000), "{pair:?}");
         stand.run_until_idle();
@@ -22,8 +23,9 @@ fn new_rows_are_appended(source: System, cdc: &str, test: &str) {
 }
 
 fn changed_rows_are_replaced(source: System, cdc: &str, test: &str) {
+    let Some(servers) = Servers::start(test) else { return };
     for pair in TARGETS.map(|target| Pair(source, target)) {
-        let Some(stand) = Stand::new(pair, cdc, "{ mode: upsert }", test) else { return };
+        let Some(stand) = Stand::on(&servers, pair, (cdc, "{ mode: upsert }"), test) else { return };
         stand.insert(1..=2_000);
         stand.run();
         stand.run_until_idle();
@@ -45,12 +47,13 @@ fn changed_rows_are_replaced(source: System, cdc: &str, test: &str) {
 
 /// A transaction that commits after the read with a smaller id: what a strict watermark loses.
 fn a_row_that_is_committed_late_is_delivered_once(system: System, test: &str) {
+    let Some(servers) = Servers::start(test) else { return };
     for (cdc, load) in
         [("{ strategy: id, cursor: id }", "append"), ("{ strategy: hybrid, cursor: updated_at }", "upsert"), ("{ strategy: timestamp, cursor: updated_at }", "append")]
     {
         for target in [Some(system), None] {
             let pair = Pair(system, target);
-            let Some(stand) = Stand::new(pair, cdc, &format!("{{ mode: {load} }}"), test) else { return };
+            let Some(stand) = Stand::on(&servers, pair, (cdc, &format!("{{ mode: {load} }}")), test) else { return };
             let database = stand.source.database();
             database.execute("INSERT INTO orders (customer) VALUES ('first');");
             stand.run();
@@ -72,8 +75,9 @@ fn a_row_that_is_committed_late_is_delivered_once(system: System, test: &str) {
 
 /// A transaction that stays open, as on every busy server, costs a look at the newest rows and never at the whole table.
 fn a_busy_server_does_not_make_every_run_read_everything(system: System, test: &str) {
+    let Some(servers) = Servers::start(test) else { return };
     for cdc in ["{ strategy: id, cursor: id }", "{ strategy: hybrid, cursor: updated_at }"] {
-        let Some(stand) = Stand::new(Pair(system, Some(system)), cdc, "{ mode: append }", test) else { return };
+        let Some(stand) = Stand::on(&servers, Pair(system, Some(system)), (cdc, "{ mode: append }"), test) else { return };
         let database = stand.source.database();
         database.execute("CREATE TABLE elsewhere (id int PRIMARY KEY);");
         stand.insert(1..=2_000);

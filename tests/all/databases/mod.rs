@@ -9,4 +9,4 @@ mod interruptions;
 mod late_commits;
 mod stand;
 
-pub(super) use stand::{Pair, Stand, System};
+pub(super) use stand::{Pair, Servers, Stand, System};

@@ -94,6 +94,27 @@ impl System {
     }
 }
 
+/// Servers that no other test uses, for tests that count what is read: a transaction of somebody else makes a run read more, and rightly so.
+pub(crate) struct Servers {
+    postgres: PostgresServer,
+    mariadb: MariaDbServer,
+}
+
+impl Servers {
+    /// Both; `None`, loudly, where they are not installed.
+    pub(crate) fn start(test: &str) -> Option<Self> {
+        let started = PostgresServer::start().and_then(|postgres| Ok(Self { postgres, mariadb: MariaDbServer::start()? }));
+        started.inspect_err(|skip| skip.report(test)).ok()
+    }
+
+    fn database(&self, system: System) -> Box<dyn DatabaseReader> {
+        match system {
+            System::PostgreSql => Box::new(PostgresReader(self.postgres.database())),
+            System::MariaDb => Box::new(MariaDbReader(self.mariadb.database())),
+        }
+    }
+}
+
 /// A source with a table `orders`, a target, and a pipeline between them.
 pub(crate) struct Stand {
     pub(crate) pair: Pair,
@@ -118,6 +139,15 @@ impl Stand {
             None => Target::Lake(Reader::find(test)?),
         };
         Some(Self::over(pair, source, target, &format!("    cdc: {cdc}\n    load: {load}\n")))
+    }
+
+    /// On servers that no other test uses; `None`, loudly, where there is no reader of the lake.
+    pub(crate) fn on(servers: &Servers, pair: Pair, (cdc, load): (&str, &str), test: &str) -> Option<Self> {
+        let target = match pair.1 {
+            Some(system) => Target::Database(servers.database(system)),
+            None => Target::Lake(Reader::find(test)?),
+        };
+        Some(Self::over(pair, servers.database(pair.0), target, &format!("    cdc: {cdc}\n    load: {load}\n")))
     }
 
     /// Between two databases of servers that the test started itself.
