@@ -120,7 +120,15 @@ pub(crate) fn compare(project: &Examined, before: &Before, answers: &mut Answers
         document.tables.shift_remove(name);
         reports.insert(name.clone(), report(LockStatus::Gone));
     }
-    add_reach(project, before, &answers.schemas, changed, context, &mut reports);
+    let reach = reach(project, before, &answers.schemas, &changed, context);
+    for (name, changes) in changed {
+        let Some(report) = reports.get_mut(&name.to_string()) else { continue };
+        let told = |change: Change| {
+            let reaches = change.column.as_deref().map(|column| reached(&reach, &name, column)).unwrap_or_default();
+            ChangeReport { kind: change.kind, column: change.column, text: change.text, reaches }
+        };
+        report.changes = changes.into_iter().map(told).collect();
+    }
     (document, reports.into_iter().collect())
 }
 
@@ -140,11 +148,11 @@ fn notes(old: &LockedTable, new: &LockedTable) -> Vec<String> {
     notes
 }
 
-/// Which Silver and Gold columns each change reaches.
-fn add_reach(project: &Examined, before: &Before, now: &Schemas, changed: BTreeMap<TableName, Vec<Change>>, context: &Context, reports: &mut BTreeMap<String, LockedReport>) {
+/// Where columns of changed tables go, in Silver and Gold.
+fn reach(project: &Examined, before: &Before, now: &Schemas, changed: &BTreeMap<TableName, Vec<Change>>, context: &Context) -> ColumnReach {
     let starts: BTreeSet<TableName> = changed.iter().filter(|(_, changes)| !changes.is_empty()).map(|(name, _)| name.clone()).collect();
     if starts.is_empty() {
-        return;
+        return ColumnReach::default();
     }
     // With columns that are gone beside those that are new, SQL that reads either can be followed.
     let mut schemas = before.schemas.clone();
@@ -154,17 +162,7 @@ fn add_reach(project: &Examined, before: &Before, now: &Schemas, changed: BTreeM
         known.columns.extend(new);
     }
     let columns = karat_plan::known_copies(&project.spec, &context.catalog, &schemas).columns;
-    let reach = karat_sql::column_reach(&project.spec, &project.graph, &columns, &starts);
-    for (name, changes) in changed {
-        let Some(report) = reports.get_mut(&name.to_string()) else { continue };
-        report.changes = changes
-            .into_iter()
-            .map(|change| {
-                let reaches = change.column.as_deref().map(|column| reached(&reach, &name, column)).unwrap_or_default();
-                ChangeReport { kind: change.kind, column: change.column, text: change.text, reaches }
-            })
-            .collect();
-    }
+    karat_sql::column_reach(&project.spec, &project.graph, &columns, &starts)
 }
 
 fn reached(reach: &ColumnReach, table: &TableName, column: &str) -> Vec<ReachReport> {

@@ -37,8 +37,9 @@ pub(crate) fn of_copy(facts: &CopyFacts<'_>) -> (Guarantee, String) {
         }
         Strategy::Id | Strategy::Timestamp | Strategy::Hybrid if facts.source.is_some_and(|source| source.settles_late_commits) => {
             let moves = if facts.strategy == Strategy::Id { "inserts" } else { "inserts, and updates that move the cursor" };
-            let reason = format!("rows of transactions that commit late are read by the next run: {moves} are complete if the database assigns the cursor; deletes are not seen");
-            (Guarantee::G2, reason)
+            // G2 waits for the long stress test: that a transaction leaves the lists of both systems only after its rows are visible is tested, not proven.
+            let reason = format!("rows of transactions that commit late are read by the next run: {moves} are looked for if the database assigns the cursor; deletes are not seen");
+            (Guarantee::G1, reason)
         }
         Strategy::Id | Strategy::Timestamp | Strategy::Hybrid => match facts.lookback {
             Some(lookback) => (Guarantee::G1, format!("complete if rows become visible at most {lookback} after their cursor value; deletes are not seen")),

@@ -70,12 +70,13 @@ fn check(name: &str, keyset: Keyset<'_>, sees_updates: bool) {
     let runs = AtomicU64::new(0);
     let mut target = BTreeMap::new();
     let mut position = Position::Start;
+    // One for all: connections that are kept belong to it.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     std::thread::scope(|scope| {
         for number in 0..WRITERS {
             let (fixture, stop) = (&fixture, &stop);
             scope.spawn(move || write(fixture, number, stop));
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let _stop = Stop(&stop);
         let start = Instant::now();
         while start.elapsed() < WRITING {
@@ -84,7 +85,6 @@ fn check(name: &str, keyset: Keyset<'_>, sees_updates: bool) {
             std::thread::sleep(Duration::from_millis(20));
         }
     });
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     for _ in 0..2 {
         position = runtime.block_on(run(&fixture, &keyset, &position, false, &mut target));
     }

@@ -363,7 +363,11 @@ impl<'a> Keyset<'a> {
 
     /// The same position, settled if that can be said now.
     async fn position_without_news(&mut self, before: Option<&InProgress>) -> Result<Position, Halt> {
-        if self.unsettled().is_none() || matches!(self.settled_by_the_last_read(before), Settled::Blocked(_)) && !self.prove_quiet().await? {
+        // A standby does not say what is in progress on its primary.
+        if self.unsettled().is_none() || self.snapshot().is_standby {
+            return Ok(self.after.clone());
+        }
+        if matches!(self.settled_by_the_last_read(before), Settled::Blocked(_)) && !self.prove_quiet().await? {
             return Ok(self.after.clone());
         }
         let values = self.values().to_vec();
@@ -397,7 +401,7 @@ impl<'a> Keyset<'a> {
         if let Lower::Where(condition) = lower {
             conditions.push(condition);
         }
-        conditions.extend(self.unseen_by_the_last_read());
+        conditions.extend(self.unseen_by_the_last_read()?);
         let query = format!("{} ORDER BY {}", self.query(&conditions.join(" AND ")), self.order.by);
         let position = self.after_without_digest();
         self.deliver(&query, position, out).await?;
@@ -405,12 +409,21 @@ impl<'a> Keyset<'a> {
     }
 
     /// True of rows that were written by transactions which the last read could not see, and of a few more: what is older was delivered by it.
-    fn unseen_by_the_last_read(&self) -> Option<String> {
+    fn unseen_by_the_last_read(&self) -> Result<Option<String>, ConnectorError> {
         let described = &self.snapshot().described;
-        let first = self.unsettled().and_then(first_unseen).filter(|_| described.heap.is_some())?;
+        // A lookback may reach further down than that of the last read did.
+        let Some(first) = self.unsettled().and_then(first_unseen).filter(|_| described.heap.is_some() && self.lookback.is_none()) else { return Ok(None) };
         // Numbers of rows have 32 bits, so their ages are compared, which is only right within half of that range.
-        let distance = self.snapshot().taken.transactions.1.checked_sub(first)?;
-        (distance < 1 << 31).then(|| format!("pg_catalog.age(source.xmin) <= pg_catalog.age('{}'::xid)", first % (1 << 32)))
+        let Some(distance) = self.snapshot().taken.transactions.1.checked_sub(first) else { return Ok(None) };
+        if distance >= 1 << 31 {
+            return Ok(None);
+        }
+        let unseen = format!("pg_catalog.age(source.xmin) <= pg_catalog.age('{}'::xid)", first % (1 << 32));
+        // A read that was stopped inside a group of equal cursors has delivered only a part of that group.
+        Ok(Some(match self.watermark() {
+            Some(watermark) if !self.order.is_unique => format!("({unseen} OR {} >= {})", self.order.cursor, self.order.cursor_value(watermark)?),
+            _ => unseen,
+        }))
     }
 
     fn after_without_digest(&self) -> Position {
@@ -508,8 +521,9 @@ impl<'a> Keyset<'a> {
 
     /// Where the next run starts, with what it will compare.
     async fn end_position(&mut self, settled: &Settled, delivered: u64, skipped: Option<u64>) -> Result<Position, Halt> {
-        if delivered == 0 && matches!(self.after, Position::Start) {
-            return Ok(Position::Start);
+        // What was open still is, and nothing came: the next run looks at the same rows again, by the same mark.
+        if delivered == 0 && (matches!(self.after, Position::Start) || matches!(settled, Settled::Blocked(_))) {
+            return Ok(self.after.clone());
         }
         let unsettled = match settled {
             Settled::Whole => None,

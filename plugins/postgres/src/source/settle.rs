@@ -34,7 +34,7 @@ impl Keyset<'_> {
     pub(crate) async fn settle(&mut self, before: Option<&InProgress>) -> Result<Settled, Halt> {
         if self.snapshot().is_standby {
             tracing::warn!(source = %self.snapshot().described.label, "a standby does not say which transactions are in progress: rows of late commits need a `lookback`");
-            return Ok(Settled::Whole);
+            return Ok(self.unsettled().map_or(Settled::Whole, |unsettled| Settled::Blocked(unsettled.low.clone())));
         }
         if self.prove_quiet().await? {
             return Ok(Settled::Whole);
