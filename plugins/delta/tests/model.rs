@@ -96,6 +96,7 @@ async fn run(steps: Vec<Step>, is_partitioned: bool, memory_bytes: u64) {
             schema: schema(),
             mode,
             layout: FileLayout { min_file_rows: 5, partition_by: partition_by.clone(), ..FileLayout::default() },
+            table: TableLayout::default(),
             memory_bytes,
         };
         let known = model.clone();
