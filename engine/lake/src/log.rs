@@ -76,6 +76,7 @@ pub struct TableChange {
 
 /// What a try to commit did.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one value per commit: an allocation would cost more than it saves")]
 pub enum CommitOutcome {
     /// This is now the newest version.
     Applied {
