@@ -91,7 +91,9 @@ fn options_reach_the_server() {
 fn nothing_is_left_of_a_server_that_was_dropped() {
     let Some(server) = or_skip("nothing_is_left_of_a_server_that_was_dropped", PostgresServer::start()) else { return };
     let (folder, port) = (server.socket_folder().to_owned(), server.port());
-    let mut session = server.database().session();
+    // The database is given up with this name, not before the session has used it.
+    let database = server.database();
+    let mut session = database.session();
     session.send("SELECT pg_sleep(600)");
 
     drop(server);

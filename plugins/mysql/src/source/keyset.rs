@@ -208,7 +208,7 @@ impl<'a> Keyset<'a> {
     }
 
     /// Rows that a run which starts at `values` and `low` looks at again, as far as the lower bound goes.
-    fn from_lower_bound(&self, values: &[CursorValue], low: Option<&[CursorValue]>) -> Result<Condition, ConnectorError> {
+    fn at_or_above(&self, values: &[CursorValue], low: Option<&[CursorValue]>) -> Result<Condition, ConnectorError> {
         let everything = || Condition::plain(format!("{} IS NOT NULL", self.cursor));
         let cursor = |tuple: &[CursorValue]| tuple.first().filter(|value| **value != CursorValue::Null).cloned();
         let Some(watermark) = cursor(values) else { return Ok(everything()) };
@@ -229,7 +229,7 @@ impl<'a> Keyset<'a> {
             return Ok(if null_rows || self.exists(link, &beyond)? { None } else { Some(0) });
         }
         let Some(known) = self.known()? else { return Ok(None) };
-        let seen = self.hash_from_lower_bound(link, self.values(), None, known.rows)?;
+        let seen = self.hash_at_or_above(link, self.values(), None, known.rows)?;
         Ok((seen == known).then_some(known.rows))
     }
 
@@ -246,7 +246,7 @@ impl<'a> Keyset<'a> {
         }
         let known = self.known()?;
         let again = match self.watermark() {
-            Some(_) => Some(self.from_lower_bound(&values, self.low.as_deref())?.and(self.tuple(&values, Side::UpTo)?)),
+            Some(_) => Some(self.at_or_above(&values, self.low.as_deref())?.and(self.tuple(&values, Side::UpTo)?)),
             None => None,
         };
         if let Some(known) = known {
@@ -302,6 +302,7 @@ impl<'a> Keyset<'a> {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what is read, where it goes and how far it counts are all known only to the caller")]
     fn deliver(&mut self, link: &mut Link<'_>, condition: &Condition, collector: &mut Collector, out: &mut Out, reliance: Reliance) -> Result<(), Halt> {
         let query = self.query(condition, true);
         let mut is_dated = None;
@@ -372,14 +373,14 @@ impl<'a> Keyset<'a> {
         if self.is_unique && self.lookback.is_none() && unsettled.is_none() {
             return Ok(Position::Cursor { values, tail: None, unsettled });
         }
-        let digest = self.hash_from_lower_bound(link, &values, unsettled.as_ref().map(|unsettled| unsettled.low.as_slice()), u64::MAX)?;
+        let digest = self.hash_at_or_above(link, &values, unsettled.as_ref().map(|unsettled| unsettled.low.as_slice()), u64::MAX)?;
         Ok(Position::Cursor { values, tail: Some(digest.tail()), unsettled })
     }
 
     /// Everything that the next run looks at again: from its lower bound on, and the rows without a cursor.
-    fn hash_from_lower_bound(&self, link: &mut Link<'_>, values: &[CursorValue], low: Option<&[CursorValue]>, at_most: u64) -> Result<Digest, Halt> {
+    fn hash_at_or_above(&self, link: &mut Link<'_>, values: &[CursorValue], low: Option<&[CursorValue]>, at_most: u64) -> Result<Digest, Halt> {
         let mut digest = Digest::default();
-        self.hash(link, &self.from_lower_bound(values, low)?, at_most, &mut digest)?;
+        self.hash(link, &self.at_or_above(values, low)?, at_most, &mut digest)?;
         self.hash_null_rows(link, at_most, &mut digest)?;
         Ok(digest)
     }

@@ -57,6 +57,7 @@ impl World {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "a commit is named by all of them, and a test gives each its own value")]
     pub(crate) fn commit(&self, generation: u64, seq: u64, attempt: &str, lo: i64, hi: i64) -> CommitRequest {
         let record =
             CommitRecord { stream: self.stream.clone(), generation: Generation(generation), seq, epoch: 1, attempt: format!("{attempt}-{seq}"), lo: at(lo), hi: at(hi), rows: 0 };

@@ -395,7 +395,7 @@ fn intervals(array: &ArrayRef) -> Result<IntervalMonthDayNanoArray, &'static str
         DataType::Duration(_) => {
             let micros = cast(array, &DataType::Duration(TimeUnit::Microsecond))?;
             let micros = micros.as_primitive::<arrow::datatypes::DurationMicrosecondType>();
-            if micros.len() > 0 && array.data_type() == &DataType::Duration(TimeUnit::Nanosecond) {
+            if !micros.is_empty() && array.data_type() == &DataType::Duration(TimeUnit::Nanosecond) {
                 let nanos = array.as_primitive::<arrow::datatypes::DurationNanosecondType>();
                 if nanos.iter().flatten().any(|value| value % 1_000 != 0) {
                     return Err(NANOSECONDS);

@@ -26,7 +26,6 @@ pub(crate) fn put_decimal(out: &mut Vec<u8>, value: i128, scale: i8) {
     put_digits(out, &digits[first..], weight, if value < 0 { NEGATIVE } else { POSITIVE }, scale_digits);
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a remainder of 10,000 fits in 16 bits")]
 fn low_digit(value: u64) -> u16 {
     (value % 10_000) as u16
 }

@@ -73,7 +73,7 @@ fn shifted_word(value: u64, shift: i32) -> Result<u128, Refusal> {
         return shifted(u128::from(value), shift);
     }
     let power = POWERS.get(shift.unsigned_abs() as usize).and_then(|power| u64::try_from(*power).ok()).ok_or(Refusal::TooManyDigits)?;
-    if value % power == 0 { Ok(u128::from(value / power)) } else { Err(Refusal::TooManyDigits) }
+    if value.is_multiple_of(power) { Ok(u128::from(value / power)) } else { Err(Refusal::TooManyDigits) }
 }
 
 /// Group by group: what is cut off below the scale must be zeros, and needs no room.

@@ -122,7 +122,7 @@ pub(super) fn push_time(micros: u64, out: &mut Vec<u8>) {
     push_padded(seconds / 60 % 60, 2, out);
     out.push(b':');
     push_padded(seconds % 60, 2, out);
-    if micros % 1_000_000 != 0 {
+    if !micros.is_multiple_of(1_000_000) {
         out.push(b'.');
         push_padded(micros % 1_000_000, 6, out);
     }
