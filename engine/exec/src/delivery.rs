@@ -101,6 +101,7 @@ impl Delivery<'_> {
                         self.commit(load.as_mut(), &attempt, hi, std::mem::take(&mut pending)).await?;
                     }
                 }
+                SourceBatch::WindowEnd { .. } => return Err(ConnectorError::new(ErrorKind::Unsupported, "windows are not delivered yet")),
                 SourceBatch::End { rows, .. } if rows != received => {
                     let message = format!("the read of `{}` says it delivered {rows} rows, but {received} arrived", self.stage.name);
                     return Err(ConnectorError::new(ErrorKind::Corrupt, message));
@@ -122,7 +123,7 @@ impl Delivery<'_> {
         let names_content = match position {
             Position::Snapshot { digest, .. } => digest.is_some(),
             Position::Files { .. } | Position::Inputs { .. } => true,
-            Position::Start | Position::Cursor { .. } => false,
+            Position::Start | Position::Cursor { .. } | Position::Windows { .. } => false,
         };
         self.settled.as_ref() == Some(position) && (pending.rows == 0 || names_content)
     }
@@ -185,7 +186,7 @@ impl Delivery<'_> {
             rows: pending.rows,
         };
         // From here on nothing is dropped: a commit that was sent is seen through.
-        let sent = load.commit(CommitRequest { record: record.clone(), run_id: self.stage.run.services.owner.run_id.clone() }).await;
+        let sent = load.commit(CommitRequest { record: record.clone(), run_id: self.stage.run.services.owner.run_id.clone(), window: None }).await;
         let committed = match sent {
             Ok(committed) => committed,
             Err(error) if error.kind().is_transient() || matches!(error.kind(), ErrorKind::UnknownOutcome | ErrorKind::Conflict) => self.find_out(&record, error).await?,

@@ -29,7 +29,7 @@ pub(crate) fn check(table: &str, guard: GuardWork, old: Option<u64>, new: u64) -
 mod tests {
     use super::*;
 
-    const HALF: GuardWork = GuardWork { max_shrink: 0.5, allow_empty: false };
+    const HALF: GuardWork = GuardWork { max_shrink: 0.5, max_delete: 0.2, allow_empty: false };
 
     #[test]
     fn a_first_load_and_growth_pass() {

@@ -39,8 +39,20 @@ fn strategy(work: &CopyWork, after: &Position) -> Result<ReadStrategy, Connector
         Strategy::Full => match after {
             Position::Start => Ok(ReadStrategy::NewFiles { known: Vec::new() }),
             Position::Files { files } => Ok(ReadStrategy::NewFiles { known: files.clone() }),
-            Position::Cursor { .. } | Position::Snapshot { .. } | Position::Inputs { .. } => Err(other_kind(work, after)),
+            Position::Cursor { .. } | Position::Snapshot { .. } | Position::Windows { .. } | Position::Inputs { .. } => Err(other_kind(work, after)),
         },
+        // What a snapshot does not have any more can be told only from a whole one.
+        Strategy::Diff => Ok(ReadStrategy::Full),
+        Strategy::Window => {
+            let (Some(cursor), Some((unit, refresh_last))) = (cursor_column(work), work.window) else {
+                return Err(ConnectorError::new(ErrorKind::BadConfiguration, format!("`{}` has no column that its windows are of", work.table))
+                    .with_help("name a date or timestamp column in `cdc.cursor`"));
+            };
+            if !matches!(after, Position::Start | Position::Windows { .. }) {
+                return Err(other_kind(work, after));
+            }
+            Ok(ReadStrategy::Windows { cursor, unit, after: after.clone(), refresh_last, null_cursor: work.null_cursor })
+        }
         Strategy::Id | Strategy::Timestamp | Strategy::Hybrid => {
             let Some(cursor) = work.cursor.clone() else {
                 return Err(ConnectorError::new(ErrorKind::BadConfiguration, format!("`{}` has no cursor, which strategy `{}` needs", work.table, work.strategy.as_str()))
@@ -51,21 +63,28 @@ fn strategy(work: &CopyWork, after: &Position) -> Result<ReadStrategy, Connector
             }
             Ok(ReadStrategy::Keyset { cursor, tie: work.tie.clone(), after: after.clone(), lookback: work.lookback, null_cursor: work.null_cursor })
         }
-        Strategy::Window | Strategy::Diff | Strategy::Log => Err(not_run(work, "strategy", work.strategy.as_str())),
+        Strategy::Log => Err(not_run(work, "strategy", work.strategy.as_str())),
     }
 }
 
 /// How rows arrive. A fresh start writes a new generation in one commit, whatever the mode.
 pub(crate) fn write_mode(work: &CopyWork, is_fresh: bool) -> Result<WriteMode, ConnectorError> {
     match work.mode {
-        LoadMode::Append | LoadMode::Upsert if is_fresh => Ok(WriteMode::Replace),
+        LoadMode::Append | LoadMode::Upsert | LoadMode::Window if is_fresh => Ok(WriteMode::Replace),
         LoadMode::Replace => Ok(WriteMode::Replace),
+        LoadMode::Append if work.strategy == Strategy::Diff => Err(not_run(work, "strategy `diff` with load mode", work.mode.as_str())),
         LoadMode::Append => Ok(WriteMode::Append { once_by: once_by(work) }),
         LoadMode::Upsert if work.key.is_empty() => {
             Err(ConnectorError::new(ErrorKind::BadConfiguration, format!("`{}` has no key, which load mode `upsert` needs", work.table)).with_help("name the columns in `key`"))
         }
+        LoadMode::Upsert if work.strategy == Strategy::Diff => Ok(WriteMode::Diff { key: work.key.clone(), deletes: work.deletes, max_delete: work.guard.max_delete }),
         LoadMode::Upsert => Ok(WriteMode::Upsert { key: work.key.clone(), unique_in_read: work.key_is_unique, order_by: cursor_column(work).into_iter().collect() }),
-        LoadMode::Window | LoadMode::ReplacePartitions | LoadMode::Scd2 => Err(not_run(work, "load mode", work.mode.as_str())),
+        LoadMode::Window => match cursor_column(work) {
+            Some(column) if work.strategy == Strategy::Window => Ok(WriteMode::Window { column, key: work.key.clone() }),
+            _ => Err(ConnectorError::new(ErrorKind::BadConfiguration, format!("`{}` is loaded window by window, but not read so", work.table))
+                .with_help("use `cdc.strategy: window` with a `cursor` column")),
+        },
+        LoadMode::ReplacePartitions | LoadMode::Scd2 => Err(not_run(work, "load mode", work.mode.as_str())),
     }
 }
 

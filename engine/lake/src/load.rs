@@ -312,7 +312,7 @@ fn intake(request: &LoadRequest, schema: &SchemaRef) -> Intake {
             let matching = Matching { key: key.clone(), order_by: order_by.clone(), schema: Arc::clone(schema) };
             Intake::Upsert { matching, unique_in_read: *unique_in_read, buffer: Buffer::default() }
         }
-        WriteMode::Append { once_by: None } | WriteMode::Replace => Intake::Direct,
+        WriteMode::Append { once_by: None } | WriteMode::Replace | WriteMode::Window { .. } | WriteMode::Diff { .. } => Intake::Direct,
     }
 }
 

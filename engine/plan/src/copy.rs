@@ -8,7 +8,7 @@ use crate::predicate::{self, ReadFacts};
 use crate::{ChunkPlan, CopyWork, StageKind, StageWork, TablePlan, check, ddl, estimate, lock};
 use karat_diagnostics::{Diagnostic, Severity};
 use karat_plugin_api::{ColumnChoice, CursorExpr, DeclaredType, ExtraColumns, NativeTypes, SourceObject, SourceSchema};
-use karat_spec::model::{BronzeTable, ByteSize, ChunkRows, Count, LoadMode, NullCursor, SchemaChanges, Strategy};
+use karat_spec::model::{BronzeTable, ByteSize, ChunkRows, Count, Deletes, LoadMode, NullCursor, SchemaChanges, Strategy, Window};
 use karat_spec::{Catalog, PluginManifest, ProjectSpec, TableSpec};
 
 const CHUNK_ROWS: u64 = 50_000;
@@ -150,6 +150,8 @@ fn work(table: &TableSpec, bronze: &BronzeTable, known: Known<'_>, filled: &mut 
         tie,
         lookback: cdc.lookback.map(|lookback| lookback.0),
         settles_late_commits: known_source.is_some_and(|source| source.capabilities.settles_late_commits),
+        window: (strategy == Strategy::Window).then(|| (cdc.window.unwrap_or(Window::Month), cdc.refresh_last.map_or(1, |count| count.0.max(1)))),
+        deletes: cdc.deletes.unwrap_or(Deletes::Ignore),
         null_cursor: cdc.null_cursor.unwrap_or(NullCursor::Error),
         chunk_rows: chunk.rows.unwrap_or_else(|| {
             filled.insert("chunk.rows".into(), CHUNK_ROWS.to_string());

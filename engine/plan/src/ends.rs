@@ -94,7 +94,11 @@ pub(crate) fn layout_plan(layout: &FileLayout, can: Option<&Capabilities>) -> Op
 /// What is refused, with all defaults.
 pub(crate) fn guard(table: &TableSpec) -> GuardWork {
     let written = table.guard().cloned().unwrap_or_default();
-    GuardWork { max_shrink: written.max_shrink.map_or(0.5, |share| share.0 / 100.0), allow_empty: written.allow_empty.unwrap_or(false) }
+    GuardWork {
+        max_delete: written.max_delete.map_or(0.2, |share| share.0 / 100.0),
+        max_shrink: written.max_shrink.map_or(0.5, |share| share.0 / 100.0),
+        allow_empty: written.allow_empty.unwrap_or(false),
+    }
 }
 
 /// What starts a table's pipeline.

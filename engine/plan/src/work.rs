@@ -4,7 +4,7 @@ use crate::Change;
 use indexmap::IndexMap;
 use karat_plugin_api::{ColumnChoice, CursorExpr, ExtraColumns, FileLayout, SourceObject, TableLayout};
 use karat_spec::SqlText;
-use karat_spec::model::{Check, ChunkRows, Dedup, LockedColumn, NullCursor, SchemaChanges, Strategy, TableName};
+use karat_spec::model::{Check, ChunkRows, Dedup, Deletes, LockedColumn, NullCursor, SchemaChanges, Strategy, TableName, Window};
 use std::time::Duration;
 
 /// One stage, ready to run.
@@ -39,7 +39,7 @@ pub struct CopyWork {
     pub source_changes: Vec<Change>,
     /// How changes are detected.
     pub strategy: Strategy,
-    /// What orders rows; for `id`, `timestamp`, `hybrid`.
+    /// What orders rows; for `id`, `timestamp`, `hybrid`, `window`.
     pub cursor: Option<CursorExpr>,
     /// Columns that break ties.
     pub tie: Vec<String>,
@@ -47,6 +47,10 @@ pub struct CopyWork {
     pub lookback: Option<Duration>,
     /// True when the source reads rows again that transactions in progress may have added to.
     pub settles_late_commits: bool,
+    /// What a window spans, and how many of the newest are read again; for `window`.
+    pub window: Option<(Window, u64)>,
+    /// What happens to rows that vanished at the source; for `diff`.
+    pub deletes: Deletes,
     /// What happens to rows without a cursor value.
     pub null_cursor: NullCursor,
     /// Rows per page.
@@ -117,6 +121,8 @@ pub struct TransformWork {
 pub struct GuardWork {
     /// A new generation may hold at most this share less than the old one, from 0 to 1.
     pub max_shrink: f64,
+    /// The share of rows that may be deleted one by one, from 0 to 1.
+    pub max_delete: f64,
     /// Whether an empty read may replace rows.
     pub allow_empty: bool,
 }

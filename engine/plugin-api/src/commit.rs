@@ -1,6 +1,6 @@
 //! Commits: how rows and the position that covers them become durable in one step.
 
-use crate::Position;
+use crate::{Position, WindowBounds};
 use arrow_schema::SchemaRef;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -66,6 +66,8 @@ pub struct CommitRequest {
     pub record: CommitRecord,
     /// The run, for the sink's own history.
     pub run_id: String,
+    /// In `Window` mode, the rows that the staged ones replace; `None` in all other modes.
+    pub window: Option<WindowBounds>,
 }
 
 /// What a commit did.

@@ -12,6 +12,7 @@ mod position;
 mod schema;
 mod sink;
 mod source;
+mod window;
 
 pub use commit::{CommitRecord, CommitRequest, Committed, Generation, StreamId, TargetState};
 pub use error::{ConnectorError, ErrorKind};
@@ -20,3 +21,4 @@ pub use position::{CursorValue, FileIdentity, Position, Tail, Unsettled};
 pub use schema::{Column, DeclaredType, SourceSchema, TYPE_NAMES, TypeError};
 pub use sink::{FileLayout, Load, LoadRequest, NativeTypes, Sink, Staged, StagedFile, TableLayout, TargetObject, WriteMode, WriteProgress};
 pub use source::{BatchStream, ColumnChoice, CursorExpr, ExtraColumns, ReadRequest, ReadStrategy, Source, SourceBatch, SourceObject, SourceRead};
+pub use window::{WindowBounds, next_window, window_start, windows_before};

@@ -92,6 +92,11 @@ pub enum Position {
         /// What identifies its content, where the source can say so.
         digest: Option<String>,
     },
+    /// All windows up to and including this one were delivered.
+    Windows {
+        /// Where the newest delivered window starts that is not in the future of the source's clock.
+        through: CursorValue,
+    },
     /// These files were delivered.
     Files {
         /// Every file of the stream so far, sorted by path.
@@ -139,6 +144,7 @@ impl fmt::Display for Position {
             }
             Self::Snapshot { rows: 1, .. } => out.write_str("snapshot of 1 row"),
             Self::Snapshot { rows, .. } => write!(out, "snapshot of {rows} rows"),
+            Self::Windows { through } => write!(out, "the window from {through}"),
             Self::Files { files } if files.len() == 1 => out.write_str("1 file"),
             Self::Files { files } => write!(out, "{} files", files.len()),
             Self::Inputs { versions, .. } if versions.len() == 1 => out.write_str("1 input"),

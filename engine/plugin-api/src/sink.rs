@@ -4,7 +4,7 @@ use crate::{CommitRequest, Committed, ConnectorError, Generation, Position, Stre
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
-use karat_spec::model::{Compression, PartitionTransform};
+use karat_spec::model::{Compression, Deletes, PartitionTransform};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub struct TargetObject {
 }
 
 /// How rows arrive.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum WriteMode {
     /// Rows are added.
     Append {
@@ -35,6 +35,26 @@ pub enum WriteMode {
     },
     /// The rows become the whole table: a new generation, swapped in by the only commit of this load.
     Replace,
+    /// The staged rows replace those that lie in [`CommitRequest::window`], and those with the same keys wherever they lie (a row that moved from
+    /// another window is there once), in the one step of the commit.
+    Window {
+        /// The date or timestamp column that windows are of.
+        column: String,
+        /// The key columns; empty when there are none, and then only the window counts.
+        key: Vec<String>,
+    },
+    /// The rows of this load, in its only commit, are all that the source has. Rows with new keys are added, rows that differ are replaced, rows
+    /// that are equal in all columns are left alone, and what has no counterpart any more is treated as `deletes` says.
+    Diff {
+        /// The key columns; two rows of one load with the same key are an error of the source.
+        key: Vec<String>,
+        /// What happens to rows of the target that the load does not have. `Soft` sets the column `_deleted_at` (a UTC timestamp, part of the
+        /// schema of the load, NULL in its batches) where it is NULL.
+        deletes: Deletes,
+        /// The share of the target's rows (those without `_deleted_at`) that may vanish, from 0 to 1; more is refused with
+        /// [`crate::ErrorKind::Refused`] before anything is changed.
+        max_delete: f64,
+    },
 }
 
 /// How files are laid out, with all defaults filled in.

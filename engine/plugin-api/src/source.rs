@@ -1,11 +1,11 @@
 //! What a source promises.
 
-use crate::{ConnectorError, FileIdentity, Position, SourceSchema};
+use crate::{ConnectorError, FileIdentity, Position, SourceSchema, WindowBounds};
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, SchemaRef};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use karat_spec::model::NullCursor;
+use karat_spec::model::{NullCursor, Window};
 use std::time::Duration;
 
 /// What is read from a source.
@@ -58,6 +58,20 @@ pub enum ReadStrategy {
         /// What happens to rows without a cursor value.
         null_cursor: NullCursor,
     },
+    /// Whole windows of a date or timestamp column, in order, all of one consistent snapshot: the newest `refresh_last` of those that `after`
+    /// covers, and all behind them. Their bounds follow each other without a gap and end unbounded, so windows that are empty now are covered, too.
+    Windows {
+        /// A date or timestamp column.
+        cursor: String,
+        /// What a window spans.
+        unit: Window,
+        /// Where the last run ended; [`Position::Start`] for the first, which begins unbounded.
+        after: Position,
+        /// How many of the windows up to `after` are read again; at least 1, because the newest one was not over when it was read.
+        refresh_last: u64,
+        /// What happens to rows without a cursor value: with `AlwaysReread` they belong to the last window of every read.
+        null_cursor: NullCursor,
+    },
     /// Files that are not in this ledger.
     NewFiles {
         /// What was read already, sorted by path.
@@ -90,7 +104,7 @@ pub struct ReadRequest {
     pub batch_rows: usize,
     /// Bytes per batch, about.
     pub batch_bytes: usize,
-    /// Readers at once, at most; only for [`ReadStrategy::Full`].
+    /// Readers at once, at most; only for [`ReadStrategy::Full`] and [`ReadStrategy::Windows`].
     pub parallel: usize,
 }
 
@@ -103,6 +117,13 @@ pub enum SourceBatch {
         batch: RecordBatch,
         /// Resume here once all rows so far are durable. `None` where a read cannot resume in the middle (a full snapshot, a file).
         position: Option<Position>,
+    },
+    /// The rows since the last such step are a whole window; only for [`ReadStrategy::Windows`], and the last step before the end.
+    WindowEnd {
+        /// The window. It begins where the one before ended.
+        bounds: WindowBounds,
+        /// Resume here once the window is durable.
+        position: Position,
     },
     /// The proven end: the protocol's own terminator was seen.
     End {

@@ -179,6 +179,7 @@ impl MemoryLoad {
     fn merge(&self, old: &RecordBatch, new: &RecordBatch) -> Result<(RecordBatch, RecordBatch), ConnectorError> {
         match &self.request.mode {
             WriteMode::Replace | WriteMode::Append { once_by: None } => Ok((old.clone(), new.clone())),
+            WriteMode::Window { .. } | WriteMode::Diff { .. } => Err(ConnectorError::new(ErrorKind::Unsupported, "not by this sink")),
             WriteMode::Append { once_by: Some(identity) } if identity.len() == new.num_columns() => {
                 // As a multiset: each row that was there before this load began takes away one of the same.
                 let before = self.before.as_ref().map(|table| in_columns(&table.rows, &self.request.schema)).transpose()?;

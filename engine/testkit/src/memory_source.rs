@@ -85,7 +85,7 @@ impl Source for MemorySource {
             ReadStrategy::Keyset { cursor: CursorExpr::Column(cursor), tie, after, .. } => {
                 keyset(&snapshot, &names, &request, &Order { cursor, tie, is_unique: !tie.is_empty() || self.primary_key == [cursor.clone()] }, after)?
             }
-            ReadStrategy::Keyset { .. } | ReadStrategy::NewFiles { .. } => {
+            ReadStrategy::Keyset { .. } | ReadStrategy::Windows { .. } | ReadStrategy::NewFiles { .. } => {
                 return Err(ConnectorError::new(ErrorKind::Unsupported, "a table in memory has neither expressions nor files"));
             }
         };

@@ -56,7 +56,7 @@ async fn every_type_and_partition_oddity_is_read_back() {
     load.write(batch()).await.unwrap();
     load.stage().await.unwrap();
     let record = CommitRecord { stream: request.stream, generation: Generation(1), seq: 1, epoch: 1, attempt: "a-1".into(), lo: Position::Start, hi: Position::Start, rows: 4 };
-    load.commit(CommitRequest { record, run_id: "run".into() }).await.unwrap();
+    load.commit(CommitRequest { record, run_id: "run".into(), window: None }).await.unwrap();
 
     let table = DELTA.open_lake(&settings, &context).unwrap().table(&target, None).await.unwrap().unwrap();
     let mut rows: Vec<String> = Vec::new();

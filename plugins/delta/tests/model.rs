@@ -121,7 +121,7 @@ async fn run(steps: Vec<Step>, is_partitioned: bool, memory_bytes: u64) {
                     hi: at(seq + 1),
                     rows: 0,
                 };
-                load.commit(CommitRequest { record, run_id: "r".into() }).await.unwrap();
+                load.commit(CommitRequest { record, run_id: "r".into(), window: None }).await.unwrap();
                 seq += 1;
                 if step.mode == Mode::Replace {
                     model.clear();

@@ -121,6 +121,7 @@ impl Fixture {
                         outcome.batches.push(batch);
                         outcome.positions.push(position);
                     }
+                    SourceBatch::WindowEnd { .. } => panic!("no windows were asked for"),
                     SourceBatch::End { rows, position, .. } => {
                         ended = Some(rows);
                         outcome.position = position;

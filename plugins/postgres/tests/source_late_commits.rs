@@ -53,6 +53,7 @@ async fn run(fixture: &Fixture, keyset: &Keyset<'_>, after: &Position, killed: b
                     return position.unwrap();
                 }
             }
+            SourceBatch::WindowEnd { .. } => panic!("no windows were asked for"),
             SourceBatch::End { position, .. } => return position,
         }
     }

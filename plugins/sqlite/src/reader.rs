@@ -177,7 +177,7 @@ fn run(read: &SqliteRead, out: &mut Out, brake: &Brake) -> Result<(), Halt> {
         (ReadStrategy::Full, _) => parallel::read_all(sessions, &read.request, out, brake),
         (ReadStrategy::Keyset { .. }, [session]) => keyset::read(session, &read.request, out),
         (ReadStrategy::Keyset { .. }, _) => Err(Halt::Failed(ConnectorError::new(ErrorKind::Bug, "rows in order are read by one reader"))),
-        (ReadStrategy::NewFiles { .. }, _) => Err(Halt::Failed(ConnectorError::new(ErrorKind::Unsupported, "a database has no files to remember"))),
+        (ReadStrategy::NewFiles { .. } | ReadStrategy::Windows { .. }, _) => Err(Halt::Failed(ConnectorError::new(ErrorKind::Unsupported, "a database has no files to remember"))),
     }
 }
 

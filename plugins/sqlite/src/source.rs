@@ -39,7 +39,7 @@ impl Source for SqliteSource {
         match &request.strategy {
             ReadStrategy::Full => {}
             ReadStrategy::Keyset { after, .. } => keyset::check_position(after)?,
-            ReadStrategy::NewFiles { .. } => {
+            ReadStrategy::NewFiles { .. } | ReadStrategy::Windows { .. } => {
                 return Err(ConnectorError::new(ErrorKind::Unsupported, "a `sqlite` connection has tables, not files")
                     .with_help("choose the strategy `full`, `id`, `timestamp` or `hybrid`"));
             }

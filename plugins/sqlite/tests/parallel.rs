@@ -69,6 +69,7 @@ impl Fixture {
                         sum += batch.num_rows();
                         batches.push(batch);
                     }
+                    SourceBatch::WindowEnd { .. } => panic!("no windows were asked for"),
                     SourceBatch::End { rows, .. } => {
                         assert_eq!(rows, sum as u64);
                         assert!(stream.next().await.is_none());

@@ -95,6 +95,7 @@ impl Fixture {
                         outcome.batches.push(batch);
                         outcome.positions.push(position);
                     }
+                    SourceBatch::WindowEnd { .. } => panic!("no windows were asked for"),
                     SourceBatch::End { rows, position, future_rows, skipped_rows } => {
                         ended = true;
                         outcome.rows = rows;

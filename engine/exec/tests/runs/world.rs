@@ -11,7 +11,7 @@ use karat_lake::{LakeTable, LakeTables, Scannable, memory_table};
 use karat_plan::{CheckWork, CopyWork, Guarantee, GuardWork, RunPlan, StageKind, StageWork, TablePlan, TargetPlan, TransformWork};
 use karat_plugin_api::{ColumnChoice, ConnectorError, CursorExpr, ErrorKind, ExtraColumns, FileLayout, Sink, Source, SourceObject, Staged, TableLayout, TargetObject};
 use karat_spec::SqlText;
-use karat_spec::model::{Check, ChunkRows, Count, LoadMode, NullCursor, OnFail, SchemaChanges, Strategy, TableName};
+use karat_spec::model::{Check, ChunkRows, Count, Deletes, LoadMode, NullCursor, OnFail, SchemaChanges, Strategy, TableName, Window};
 use karat_sql::{SqlEngine, SqlOptions};
 use karat_state::{Owner, StateStore};
 use karat_testkit::{Faults, FaultySink, FaultySource, ManualClock, MemorySink, MemorySource, sorted_row_texts};
@@ -209,6 +209,8 @@ pub(crate) fn copy_work(name: &str, strategy: Strategy, mode: LoadMode) -> CopyW
         tie: if strategy == Strategy::Hybrid { vec!["id".into()] } else { Vec::new() },
         lookback: None,
         settles_late_commits: false,
+        window: (strategy == Strategy::Window).then_some((Window::Month, 1)),
+        deletes: Deletes::Ignore,
         null_cursor: NullCursor::Error,
         chunk_rows: ChunkRows::Rows(Count(2)),
         chunk_bytes: 1 << 20,
@@ -221,7 +223,7 @@ pub(crate) fn copy_work(name: &str, strategy: Strategy, mode: LoadMode) -> CopyW
         layout: FileLayout::default(),
         table_layout: TableLayout::default(),
         schema_changes: SchemaChanges::Evolve,
-        guard: GuardWork { max_shrink: 0.5, allow_empty: false },
+        guard: GuardWork { max_shrink: 0.5, max_delete: 0.2, allow_empty: false },
         checks: Vec::new(),
     }
 }
@@ -248,7 +250,7 @@ pub(crate) fn transform_work(name: &str, sql: &str, inputs: &[&str]) -> Transfor
         layout: FileLayout::default(),
         table_layout: TableLayout::default(),
         schema_changes: SchemaChanges::Evolve,
-        guard: GuardWork { max_shrink: 0.5, allow_empty: false },
+        guard: GuardWork { max_shrink: 0.5, max_delete: 0.2, allow_empty: false },
         checks: Vec::new(),
         code: sql.to_owned(),
     }

@@ -54,7 +54,7 @@ impl DatabaseSinkUnderTest {
 
     pub(super) fn request(&self, mode: WriteMode, generation: u64, attempt: &str) -> LoadRequest {
         let key = match &mode {
-            WriteMode::Upsert { key, .. } => key.clone(),
+            WriteMode::Upsert { key, .. } | WriteMode::Window { key, .. } | WriteMode::Diff { key, .. } => key.clone(),
             WriteMode::Append { .. } | WriteMode::Replace => Vec::new(),
         };
         LoadRequest {
@@ -99,7 +99,7 @@ fn at(value: i64) -> Position {
 
 pub(super) fn commit(generation: u64, seq: u64, attempt: &str, lo: i64, hi: i64) -> CommitRequest {
     let record = CommitRecord { stream: stream(), generation: Generation(generation), seq, epoch: 1, attempt: format!("{attempt}-{seq}"), lo: at(lo), hi: at(hi), rows: 0 };
-    CommitRequest { record, run_id: "run".into() }
+    CommitRequest { record, run_id: "run".into(), window: None }
 }
 
 pub(super) fn append() -> WriteMode {

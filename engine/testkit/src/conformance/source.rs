@@ -48,6 +48,7 @@ async fn read(under_test: &SourceUnderTest, strategy: ReadStrategy, batch_rows: 
                 assert!((1..=batch_rows).contains(&batch.num_rows()), "a batch holds 1 to `batch_rows` rows");
                 batches.push(batch);
             }
+            SourceBatch::WindowEnd { .. } => panic!("no windows were asked for"),
             SourceBatch::End { rows, position, .. } => {
                 assert!(stream.next().await.is_none(), "nothing comes after the end");
                 return Read { batches, rows, position };

@@ -88,7 +88,7 @@ impl Source for FilesSource {
     }
 
     async fn read(&self, request: ReadRequest) -> Result<Box<dyn SourceRead>, ConnectorError> {
-        if let ReadStrategy::Keyset { .. } = &request.strategy {
+        if let ReadStrategy::Keyset { .. } | ReadStrategy::Windows { .. } = &request.strategy {
             return Err(ConnectorError::new(ErrorKind::Unsupported, "files have no cursor").with_help("leave `cdc` out, or remove `cursor`: files that were read are remembered"));
         }
         let subject = self.subject(&request.object)?;

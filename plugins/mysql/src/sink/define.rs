@@ -98,7 +98,7 @@ fn charset_of(declared: &str) -> Option<&str> {
 /// Columns that rows are found by: texts among them have a length.
 fn identity(request: &LoadRequest) -> BTreeSet<&str> {
     let by_mode: &[String] = match &request.mode {
-        WriteMode::Upsert { key, .. } => key,
+        WriteMode::Upsert { key, .. } | WriteMode::Window { key, .. } | WriteMode::Diff { key, .. } => key,
         WriteMode::Append { once_by: Some(columns) } if columns.len() < request.schema.fields().len() => columns,
         WriteMode::Append { .. } | WriteMode::Replace => &[],
     };
@@ -109,7 +109,7 @@ fn identity(request: &LoadRequest) -> BTreeSet<&str> {
 pub(crate) fn primary_key(request: &LoadRequest) -> Vec<String> {
     let layout = &request.table.key;
     let key = match &request.mode {
-        WriteMode::Upsert { key, .. } => key,
+        WriteMode::Upsert { key, .. } | WriteMode::Window { key, .. } | WriteMode::Diff { key, .. } => key,
         WriteMode::Append { once_by: Some(columns) } if !columns.iter().all(|column| layout.contains(column)) => return Vec::new(),
         WriteMode::Append { .. } | WriteMode::Replace => layout,
     };

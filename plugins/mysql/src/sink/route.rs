@@ -208,6 +208,7 @@ impl Join {
         }
         let rule = match &request.mode {
             WriteMode::Append { once_by: None } | WriteMode::Replace => Rule::Add,
+            WriteMode::Window { .. } | WriteMode::Diff { .. } => return Err(ConnectorError::new(ErrorKind::Unsupported, "not by this sink")),
             WriteMode::Append { once_by: Some(identity) } if identity.len() >= request.schema.fields().len() => Rule::Copies,
             WriteMode::Append { once_by: Some(identity) } => Rule::Once(identity.clone()),
             WriteMode::Upsert { key, unique_in_read, order_by } => Rule::Replace { key: key.clone(), winner: (!unique_in_read).then(|| order_by.clone()) },

@@ -56,7 +56,7 @@ impl Source for MysqlSource {
         match &request.strategy {
             ReadStrategy::Full => {}
             ReadStrategy::Keyset { after, .. } => keyset::check_position(after)?,
-            ReadStrategy::NewFiles { .. } => {
+            ReadStrategy::NewFiles { .. } | ReadStrategy::Windows { .. } => {
                 return Err(ConnectorError::new(ErrorKind::Unsupported, "a `mysql` connection has tables, not files")
                     .with_help("choose the strategy `full`, `id`, `timestamp` or `hybrid`"));
             }

@@ -231,7 +231,9 @@ fn run(read: &MysqlRead, out: &mut Out, brake: &Brake) -> Result<(), Halt> {
     match &read.request.strategy {
         ReadStrategy::Full => full::read(&mut link, &described, &read.request, out)?,
         ReadStrategy::Keyset { .. } => keyset::read(&mut link, &described, &read.request, out)?,
-        ReadStrategy::NewFiles { .. } => return Err(Halt::Failed(ConnectorError::new(ErrorKind::Unsupported, "a database has no files to remember"))),
+        ReadStrategy::NewFiles { .. } | ReadStrategy::Windows { .. } => {
+            return Err(Halt::Failed(ConnectorError::new(ErrorKind::Unsupported, "a database has no files to remember")));
+        }
     }
     link.is_done = true;
     Ok(())

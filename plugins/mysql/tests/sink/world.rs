@@ -61,7 +61,7 @@ impl World {
     pub(crate) fn commit(&self, generation: u64, seq: u64, attempt: &str, lo: i64, hi: i64) -> CommitRequest {
         let record =
             CommitRecord { stream: self.stream.clone(), generation: Generation(generation), seq, epoch: 1, attempt: format!("{attempt}-{seq}"), lo: at(lo), hi: at(hi), rows: 0 };
-        CommitRequest { record, run_id: "run".into() }
+        CommitRequest { record, run_id: "run".into(), window: None }
     }
 
     pub(crate) async fn record(&self) -> Option<CommitRecord> {

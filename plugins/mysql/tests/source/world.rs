@@ -188,6 +188,7 @@ pub(crate) async fn read(source: &Arc<dyn Source>, request: ReadRequest) -> Resu
                 outcome.batches.push(batch);
                 outcome.positions.push(position);
             }
+            SourceBatch::WindowEnd { .. } => panic!("no windows were asked for"),
             SourceBatch::End { rows, position, future_rows, skipped_rows } => {
                 ended = true;
                 (outcome.rows, outcome.position, outcome.future_rows, outcome.skipped_rows) = (rows, position, future_rows, skipped_rows);

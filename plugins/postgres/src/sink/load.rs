@@ -223,7 +223,7 @@ impl PostgresLoad {
                 // Rows of this load meet only rows of this load.
                 let rule = match &self.request.mode {
                     WriteMode::Upsert { key, unique_in_read, order_by } => Rule::Upsert { key: key.clone(), unique_in_read: *unique_in_read, order_by: order_by.clone() },
-                    WriteMode::Append { .. } | WriteMode::Replace => Rule::Insert,
+                    WriteMode::Append { .. } | WriteMode::Replace | WriteMode::Window { .. } | WriteMode::Diff { .. } => Rule::Insert,
                 };
                 self.way = Way::Merge(Merging { oid: done.oid, placed, key: Vec::new(), rule, indexed: Vec::new() });
                 self.destination = Destination::Nowhere;

@@ -86,7 +86,7 @@ async fn first(session: &mut Session, name: &TableName, request: &LoadRequest) -
     }
     let lookup = match &request.mode {
         WriteMode::Append { once_by: Some(columns) } if columns.len() < request.schema.fields().len() && *columns != key => columns.clone(),
-        WriteMode::Append { .. } | WriteMode::Upsert { .. } | WriteMode::Replace => Vec::new(),
+        WriteMode::Append { .. } | WriteMode::Upsert { .. } | WriteMode::Replace | WriteMode::Window { .. } | WriteMode::Diff { .. } => Vec::new(),
     };
     let table = name.build(request.generation.0, &request.attempt);
     Ok(Way::Build(Build { table, placed, key, lookup, old: None }))
@@ -95,7 +95,7 @@ async fn first(session: &mut Session, name: &TableName, request: &LoadRequest) -
 /// The primary key of a table that is made. Where several versions of a row are kept, its key is not unique.
 fn primary_key(request: &LoadRequest) -> Vec<String> {
     match &request.mode {
-        WriteMode::Upsert { key, .. } => key.clone(),
+        WriteMode::Upsert { key, .. } | WriteMode::Window { key, .. } | WriteMode::Diff { key, .. } => key.clone(),
         WriteMode::Append { once_by: Some(columns) } if !columns.iter().all(|column| request.table.key.contains(column)) => Vec::new(),
         WriteMode::Append { .. } | WriteMode::Replace => request.table.key.clone(),
     }
@@ -120,6 +120,7 @@ async fn into_existing(session: &mut Session, name: &TableName, relation: &Relat
     let rule = match &request.mode {
         WriteMode::Append { once_by: Some(identity) } if !is_empty => Rule::Once { identity: identity.clone(), counts_copies: identity.len() >= request.schema.fields().len() },
         WriteMode::Append { .. } | WriteMode::Replace => Rule::Insert,
+        WriteMode::Window { .. } | WriteMode::Diff { .. } => return Err(ConnectorError::new(ErrorKind::Unsupported, "not by this sink").into()),
         WriteMode::Upsert { key, unique_in_read, order_by } => {
             let is_key = |columns: &[String]| columns.len() == key.len() && key.iter().all(|column| columns.contains(column));
             if !found.iter().any(|index| index.proves_unique && is_key(&index.columns)) {

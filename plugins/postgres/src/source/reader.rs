@@ -35,7 +35,7 @@ impl PostgresRead {
         match &request.strategy {
             ReadStrategy::Full => {}
             ReadStrategy::Keyset { after, .. } => keyset::check_position(after)?,
-            ReadStrategy::NewFiles { .. } => {
+            ReadStrategy::NewFiles { .. } | ReadStrategy::Windows { .. } => {
                 return Err(ConnectorError::new(ErrorKind::Unsupported, "a `postgres` connection has tables, not files")
                     .with_help("choose the strategy `full`, `id`, `timestamp` or `hybrid`"));
             }
@@ -90,7 +90,7 @@ async fn run(read: &PostgresRead, out: &mut Out) -> Result<(), Halt> {
     match &read.request.strategy {
         ReadStrategy::Full => full::read(&read.client, &read.request, &read.schema, out).await,
         ReadStrategy::Keyset { .. } => Box::pin(keyset::read(&read.client, &read.request, &read.schema, out)).await,
-        ReadStrategy::NewFiles { .. } => Err(Halt::Failed(ConnectorError::new(ErrorKind::Unsupported, "a database has no files to remember"))),
+        ReadStrategy::NewFiles { .. } | ReadStrategy::Windows { .. } => Err(Halt::Failed(ConnectorError::new(ErrorKind::Unsupported, "a database has no files to remember"))),
     }
 }
 

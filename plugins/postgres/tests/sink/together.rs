@@ -58,7 +58,7 @@ async fn storm(world: &World, batches: u64) -> Duration {
                     CommitRecord { stream: stream.clone(), generation: Generation(1), seq, epoch: 1, attempt: format!("{attempt}-{seq}"), lo: at(hi - 1), hi: at(hi), rows: 0 };
                 let request = LoadRequest { stream: stream.clone(), target: target(), ..request(upsert(), 1, &attempt) };
                 let started = Instant::now();
-                load(&sink, request, rows(ids, &attempt), CommitRequest { record, run_id: "run".into() }).await.unwrap();
+                load(&sink, request, rows(ids, &attempt), CommitRequest { record, run_id: "run".into(), window: None }).await.unwrap();
                 longest = longest.max(started.elapsed());
             }
             longest

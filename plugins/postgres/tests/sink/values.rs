@@ -48,6 +48,7 @@ async fn copy(world: &World, mode: WriteMode, generation: u64, seq: u64, attempt
             SourceBatch::Rows { batch, .. } => {
                 load.write(batch).await.unwrap();
             }
+            SourceBatch::WindowEnd { .. } => panic!("no windows were asked for"),
             SourceBatch::End { .. } => break,
         }
     }

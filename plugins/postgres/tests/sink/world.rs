@@ -92,7 +92,7 @@ pub(crate) fn at(value: i64) -> Position {
 
 pub(crate) fn commit(generation: u64, seq: u64, attempt: &str, lo: i64, hi: i64) -> CommitRequest {
     let record = CommitRecord { stream: stream(), generation: Generation(generation), seq, epoch: 1, attempt: format!("{attempt}-{seq}"), lo: at(lo), hi: at(hi), rows: 0 };
-    CommitRequest { record, run_id: "run".into() }
+    CommitRequest { record, run_id: "run".into(), window: None }
 }
 
 /// Writes a batch and stages it.
