@@ -4,6 +4,7 @@
 //! Must not know any plugin. Only what waits for a server's process sleeps. Read next: `memory_sink.rs`, `faults.rs`, `servers/mod.rs`.
 
 pub mod conformance;
+mod dated;
 mod faults;
 mod faulty_sink;
 mod faulty_source;

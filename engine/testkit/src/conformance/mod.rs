@@ -1,6 +1,6 @@
 //! The suites that every plugin runs: each sentence of a contract is a case.
 //!
-//! A case panics where a promise is broken, as a test does. Read next: `lake.rs` and `database_sink.rs` for sinks, `source.rs` for sources.
+//! A case panics where a promise is broken, as a test does. Read next: `lake.rs` and `database_sink.rs` for sinks, `source.rs` and `windows.rs` for sources.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a case ends where a promise is broken")]
 
 pub mod database_reader;
@@ -8,6 +8,7 @@ pub mod database_sink;
 pub mod database_values;
 pub mod lake;
 pub mod source;
+pub mod windows;
 
 /// Expands to one `#[tokio::test]` per case of [`lake`]; takes a [`lake::LakeUnderTest`].
 #[macro_export]
@@ -36,6 +37,26 @@ macro_rules! source_conformance {
             #[tokio::test]
             async fn $case() {
                 $crate::conformance::source::$case($under_test).await;
+            }
+        )+
+    };
+}
+
+/// Expands to one `#[tokio::test]` per case of [`windows`]; takes an expression that makes a `Result` of a [`windows::WindowsUnderTest`],
+/// or the [`Skip`](crate::Skip) that says why there is none.
+#[macro_export]
+macro_rules! windows_conformance {
+    ($under_test:expr) => {
+        $crate::windows_conformance!(@cases $under_test; a_first_read_delivers_every_row_between_bounds_that_leave_nothing_out, the_position_grows_and_stays_out_of_the_future, a_later_read_begins_with_the_windows_that_are_read_again);
+    };
+    (@cases $under_test:expr; $($case:ident),+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                match $under_test {
+                    Ok(under_test) => $crate::conformance::windows::$case(under_test).await,
+                    Err(skip) => $crate::Skip::report(&skip, concat!(module_path!(), "::", stringify!($case))),
+                }
             }
         )+
     };
