@@ -15,9 +15,9 @@ use karat_lake::LakeTables;
 use karat_plan::GuardWork;
 use karat_plugin_api::{
     CommitRecord, CommitRequest, Committed, ConnectorError, ErrorKind, FileLayout, Generation, Load, LoadRequest, Position, SourceBatch, Staged, TableLayout, TargetState,
-    WriteMode, WriteProgress,
+    WindowBounds, WriteMode, WriteProgress,
 };
-use karat_spec::model::OnFail;
+use karat_spec::model::{Deletes, OnFail};
 use karat_sql::{CheckRequest, CheckToRun};
 use std::sync::Arc;
 
@@ -59,6 +59,8 @@ struct Pending {
     rows: u64,
     bytes: u64,
     is_ready: bool,
+    /// Where they lie, with the empty windows before them; `None` unless windows are replaced.
+    window: Option<WindowBounds>,
 }
 
 impl Delivery<'_> {
@@ -90,6 +92,7 @@ impl Delivery<'_> {
         let mut load = or_cancelled(&cancel, self.target.sink.begin(request)).await?;
         self.stage.pass(LOAD_OPENED)?;
         let is_replace = self.mode == WriteMode::Replace;
+        let is_by_window = matches!(self.mode, WriteMode::Window { .. });
         let mut pending = Pending::default();
         let mut received = 0;
         loop {
@@ -101,7 +104,19 @@ impl Delivery<'_> {
                         self.commit(load.as_mut(), &attempt, hi, std::mem::take(&mut pending)).await?;
                     }
                 }
-                SourceBatch::WindowEnd { .. } => return Err(ConnectorError::new(ErrorKind::Unsupported, "windows are not delivered yet")),
+                SourceBatch::WindowEnd { bounds, position } if is_by_window => {
+                    pending.window = Some(match pending.window.take() {
+                        Some(empty) => empty.joined(bounds),
+                        None => bounds,
+                    });
+                    // A window without rows waits for one that has some: many empty ones cost one commit, and of a source that is empty
+                    // as a whole the guard hears before anything is removed.
+                    if pending.rows > 0 {
+                        self.commit(load.as_mut(), &attempt, position, std::mem::take(&mut pending)).await?;
+                    }
+                }
+                // The only commit of a new generation is behind its last window.
+                SourceBatch::WindowEnd { .. } => {}
                 SourceBatch::End { rows, .. } if rows != received => {
                     let message = format!("the read of `{}` says it delivered {rows} rows, but {received} arrived", self.stage.name);
                     return Err(ConnectorError::new(ErrorKind::Corrupt, message));
@@ -109,6 +124,12 @@ impl Delivery<'_> {
                 SourceBatch::End { position, future_rows, skipped_rows, .. } => {
                     self.stage.report.future_rows = future_rows;
                     self.stage.report.rows_skipped += skipped_rows;
+                    if is_by_window && pending.window.is_none() {
+                        return self.expect_whole_windows(received, &pending);
+                    }
+                    if is_by_window && received == 0 {
+                        guard::check_empty(&self.stage.name, self.guard, self.target.rows)?;
+                    }
                     if !self.is_settled(&position, &pending) {
                         self.commit(load.as_mut(), &attempt, position, pending).await?;
                     }
@@ -118,6 +139,14 @@ impl Delivery<'_> {
         }
     }
 
+    /// Rows behind the last window would be lost in silence, and a read without any window has not said what it covered.
+    fn expect_whole_windows(&self, received: u64, pending: &Pending) -> Result<(), ConnectorError> {
+        if received > 0 && pending.rows == 0 {
+            return Ok(());
+        }
+        Err(ConnectorError::new(ErrorKind::Corrupt, format!("the read of `{}` ended inside a window", self.stage.name)))
+    }
+
     /// True when nothing is new: a first load is never settled, so that an empty source makes an empty table.
     fn is_settled(&self, position: &Position, pending: &Pending) -> bool {
         let names_content = match position {
@@ -125,6 +154,10 @@ impl Delivery<'_> {
             Position::Files { .. } | Position::Inputs { .. } => true,
             Position::Start | Position::Cursor { .. } | Position::Windows { .. } => false,
         };
+        // Windows that are empty now may have had rows.
+        if pending.window.is_some() && self.target.rows != Some(0) {
+            return false;
+        }
         self.settled.as_ref() == Some(position) && (pending.rows == 0 || names_content)
     }
 
@@ -165,8 +198,10 @@ impl Delivery<'_> {
         self.stage.pass(STAGE_BEFORE)?;
         let staged = or_cancelled(&cancel, load.stage()).await?;
         self.stage.pass(STAGE_AFTER)?;
-        if self.mode == WriteMode::Replace {
-            guard::check(&self.stage.name, self.guard, self.target.rows, pending.rows)?;
+        match &self.mode {
+            WriteMode::Replace => guard::check(&self.stage.name, self.guard, self.target.rows, pending.rows)?,
+            WriteMode::Diff { deletes: Deletes::Soft | Deletes::Hard, .. } if pending.rows == 0 => guard::check_empty(&self.stage.name, self.guard, self.target.rows)?,
+            WriteMode::Diff { .. } | WriteMode::Window { .. } | WriteMode::Append { .. } | WriteMode::Upsert { .. } => {}
         }
         self.check(&staged).await?;
         self.stage.pass(CHECKS_AFTER)?;
@@ -186,7 +221,7 @@ impl Delivery<'_> {
             rows: pending.rows,
         };
         // From here on nothing is dropped: a commit that was sent is seen through.
-        let sent = load.commit(CommitRequest { record: record.clone(), run_id: self.stage.run.services.owner.run_id.clone(), window: None }).await;
+        let sent = load.commit(CommitRequest { record: record.clone(), run_id: self.stage.run.services.owner.run_id.clone(), window: pending.window.clone() }).await;
         let committed = match sent {
             Ok(committed) => committed,
             Err(error) if error.kind().is_transient() || matches!(error.kind(), ErrorKind::UnknownOutcome | ErrorKind::Conflict) => self.find_out(&record, error).await?,
@@ -205,7 +240,9 @@ impl Delivery<'_> {
     fn note(&mut self, record: &CommitRecord, committed: &Committed, pending: &Pending) {
         self.tip.seq = record.seq;
         self.tip.hi = record.hi.clone();
-        self.tip.rows += committed.rows_written;
+        // A new generation begins with no rows, whatever it took the place of.
+        let removed = if self.mode == WriteMode::Replace { 0 } else { committed.rows_removed };
+        self.tip.rows = (self.tip.rows + committed.rows_written).saturating_sub(removed);
         if self.settled.is_some() {
             self.settled = Some(record.hi.clone());
         }
@@ -260,7 +297,7 @@ impl Delivery<'_> {
         }
     }
 
-    /// Runs the checks over the rows of the coming commit. In append and upsert modes `row_count` and `unique` see that batch, not the whole table.
+    /// Runs the checks over the rows of the coming commit. In append, upsert and window modes `row_count` and `unique` see that batch, not the whole table.
     async fn check(&mut self, staged: &Staged) -> Result<(), ConnectorError> {
         if self.checks.is_empty() || (staged.rows == 0 && self.mode != WriteMode::Replace) {
             return Ok(());

@@ -45,8 +45,7 @@ fn strategy(work: &CopyWork, after: &Position) -> Result<ReadStrategy, Connector
         Strategy::Diff => Ok(ReadStrategy::Full),
         Strategy::Window => {
             let (Some(cursor), Some((unit, refresh_last))) = (cursor_column(work), work.window) else {
-                return Err(ConnectorError::new(ErrorKind::BadConfiguration, format!("`{}` has no column that its windows are of", work.table))
-                    .with_help("name a date or timestamp column in `cdc.cursor`"));
+                return Err(no_window_column(work));
             };
             if !matches!(after, Position::Start | Position::Windows { .. }) {
                 return Err(other_kind(work, after));
@@ -68,22 +67,33 @@ fn strategy(work: &CopyWork, after: &Position) -> Result<ReadStrategy, Connector
 }
 
 /// How rows arrive. A fresh start writes a new generation in one commit, whatever the mode.
+///
+/// # Errors
+/// [`ErrorKind::BadConfiguration`] when strategy and load mode do not go together; [`ErrorKind::Unsupported`] for what this build does not run.
 pub(crate) fn write_mode(work: &CopyWork, is_fresh: bool) -> Result<WriteMode, ConnectorError> {
+    let go_together = match work.strategy {
+        Strategy::Window => work.mode == LoadMode::Window,
+        Strategy::Diff => work.mode == LoadMode::Upsert,
+        Strategy::Full | Strategy::Id | Strategy::Timestamp | Strategy::Hybrid | Strategy::Log => work.mode != LoadMode::Window,
+    };
+    if !go_together {
+        let message = format!("`{}` is read with strategy `{}`, which load mode `{}` cannot follow", work.table, work.strategy.as_str(), work.mode.as_str());
+        return Err(ConnectorError::new(ErrorKind::BadConfiguration, message).with_help("take `load.mode` out: it follows from the strategy; `diff` needs a `key`"));
+    }
     match work.mode {
         LoadMode::Append | LoadMode::Upsert | LoadMode::Window if is_fresh => Ok(WriteMode::Replace),
         LoadMode::Replace => Ok(WriteMode::Replace),
-        LoadMode::Append if work.strategy == Strategy::Diff => Err(not_run(work, "strategy `diff` with load mode", work.mode.as_str())),
         LoadMode::Append => Ok(WriteMode::Append { once_by: once_by(work) }),
         LoadMode::Upsert if work.key.is_empty() => {
             Err(ConnectorError::new(ErrorKind::BadConfiguration, format!("`{}` has no key, which load mode `upsert` needs", work.table)).with_help("name the columns in `key`"))
         }
         LoadMode::Upsert if work.strategy == Strategy::Diff => Ok(WriteMode::Diff { key: work.key.clone(), deletes: work.deletes, max_delete: work.guard.max_delete }),
         LoadMode::Upsert => Ok(WriteMode::Upsert { key: work.key.clone(), unique_in_read: work.key_is_unique, order_by: cursor_column(work).into_iter().collect() }),
-        LoadMode::Window => match cursor_column(work) {
-            Some(column) if work.strategy == Strategy::Window => Ok(WriteMode::Window { column, key: work.key.clone() }),
-            _ => Err(ConnectorError::new(ErrorKind::BadConfiguration, format!("`{}` is loaded window by window, but not read so", work.table))
-                .with_help("use `cdc.strategy: window` with a `cursor` column")),
-        },
+        LoadMode::Window => {
+            let column = cursor_column(work).filter(|cursor| work.columns.iter().any(|column| column.name == *cursor));
+            let column = column.ok_or_else(|| no_window_column(work))?;
+            Ok(WriteMode::Window { column, key: work.key.clone() })
+        }
         LoadMode::ReplacePartitions | LoadMode::Scd2 => Err(not_run(work, "load mode", work.mode.as_str())),
     }
 }
@@ -132,6 +142,11 @@ fn batch_rows(chunk: ChunkRows, file_rows: u64) -> usize {
     };
     let divisor = (LEAST_BATCH_ROWS.min(most)..=most).rev().find(|rows| file_rows.is_multiple_of(*rows));
     usize::try_from(divisor.unwrap_or(most)).unwrap_or(usize::MAX)
+}
+
+fn no_window_column(work: &CopyWork) -> ConnectorError {
+    ConnectorError::new(ErrorKind::BadConfiguration, format!("`{}` has no column that its windows are of", work.table))
+        .with_help("name a date or timestamp column in `cdc.cursor`, and take it among the columns that are copied")
 }
 
 fn other_kind(work: &CopyWork, after: &Position) -> ConnectorError {
