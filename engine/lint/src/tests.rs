@@ -238,7 +238,7 @@ silver:
               |                                                        ^^^^ would have no effect
               |
               = note: deletes are seen by `full`, `window`, `diff` and `log`
-            help: set `deletes: ignore`, or choose a strategy that sees deletes
+            help: set `deletes: ignore`, or `strategy: diff` to see deletes
 
             warning[I001]: strategy `timestamp` of `bronze.orders` does not use `slot`
              --> pipelines/shop.yaml:9:62

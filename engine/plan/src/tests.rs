@@ -372,8 +372,8 @@ bronze:
         };
         plan.tables.iter().map(line).collect()
     };
-    check(&lines(&first), expect![[""]]);
-    check(&lines(&later), expect![[""]]);
+    check(&lines(&first), expect![[r#""#]]);
+    check(&lines(&later), expect![[r#""#]]);
 }
 
 #[test]
