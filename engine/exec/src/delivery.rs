@@ -91,7 +91,7 @@ impl Delivery<'_> {
         let cancel = self.stage.run.cancel.clone();
         let mut load = or_cancelled(&cancel, self.target.sink.begin(request)).await?;
         self.stage.pass(LOAD_OPENED)?;
-        let is_replace = self.mode == WriteMode::Replace;
+        let commits_on_the_way = matches!(self.mode, WriteMode::Append { .. } | WriteMode::Upsert { .. });
         let is_by_window = matches!(self.mode, WriteMode::Window { .. });
         let mut pending = Pending::default();
         let mut received = 0;
@@ -100,7 +100,7 @@ impl Delivery<'_> {
                 SourceBatch::Rows { batch, position } => {
                     received += batch.num_rows() as u64;
                     self.write(load.as_mut(), batch, &mut pending).await?;
-                    if let (true, false, Some(hi)) = (pending.is_ready, is_replace, position) {
+                    if let (true, Some(hi)) = (pending.is_ready && commits_on_the_way, position) {
                         self.commit(load.as_mut(), &attempt, hi, std::mem::take(&mut pending)).await?;
                     }
                 }
@@ -127,15 +127,25 @@ impl Delivery<'_> {
                     if is_by_window && pending.window.is_none() {
                         return self.expect_whole_windows(received, &pending);
                     }
-                    if is_by_window && received == 0 {
-                        guard::check_empty(&self.stage.name, self.guard, self.target.rows)?;
-                    }
                     if !self.is_settled(&position, &pending) {
+                        if received == 0 && self.takes_rows_away() {
+                            guard::check_empty(&self.stage.name, self.guard, self.target.rows)?;
+                        }
                         self.commit(load.as_mut(), &attempt, position, pending).await?;
                     }
                     return Ok(());
                 }
             }
+        }
+    }
+
+    /// True when rows of the target go that the read did not deliver.
+    fn takes_rows_away(&self) -> bool {
+        match &self.mode {
+            WriteMode::Window { .. } => true,
+            WriteMode::Diff { deletes, .. } => matches!(deletes, Deletes::Soft | Deletes::Hard),
+            // A new generation is compared with the old one as a whole.
+            WriteMode::Replace | WriteMode::Append { .. } | WriteMode::Upsert { .. } => false,
         }
     }
 
@@ -198,10 +208,8 @@ impl Delivery<'_> {
         self.stage.pass(STAGE_BEFORE)?;
         let staged = or_cancelled(&cancel, load.stage()).await?;
         self.stage.pass(STAGE_AFTER)?;
-        match &self.mode {
-            WriteMode::Replace => guard::check(&self.stage.name, self.guard, self.target.rows, pending.rows)?,
-            WriteMode::Diff { deletes: Deletes::Soft | Deletes::Hard, .. } if pending.rows == 0 => guard::check_empty(&self.stage.name, self.guard, self.target.rows)?,
-            WriteMode::Diff { .. } | WriteMode::Window { .. } | WriteMode::Append { .. } | WriteMode::Upsert { .. } => {}
+        if self.mode == WriteMode::Replace {
+            guard::check(&self.stage.name, self.guard, self.target.rows, pending.rows)?;
         }
         self.check(&staged).await?;
         self.stage.pass(CHECKS_AFTER)?;

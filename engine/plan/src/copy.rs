@@ -41,6 +41,7 @@ pub(crate) fn plan(input: &PlanInput<'_>, table: &TableSpec, bronze: &BronzeTabl
         refresh_last: work.window.map_or(1, |(_, refresh_last)| refresh_last),
         deletes: work.deletes,
         has_key: !work.key.is_empty(),
+        may_have_key: !work.key.is_empty() || schema.is_none(),
         source: source.map(|source| &source.capabilities),
         target: target_can,
     });

@@ -14,6 +14,8 @@ pub(crate) struct CopyFacts<'a> {
     pub(crate) deletes: Deletes,
     pub(crate) is_files: bool,
     pub(crate) has_key: bool,
+    /// False where the source has said that it has none, either.
+    pub(crate) may_have_key: bool,
     pub(crate) source: Option<&'a Capabilities>,
     pub(crate) target: Option<&'a Capabilities>,
 }
@@ -33,7 +35,7 @@ pub(crate) fn of_copy(facts: &CopyFacts<'_>) -> (Guarantee, String) {
         Strategy::Full => (Guarantee::G3, "every run reads the whole table in one snapshot; what vanished at the source vanishes here".into()),
         Strategy::Window => {
             let again = if facts.refresh_last > 1 { format!("the newest {} windows", facts.refresh_last) } else { "the newest window".to_owned() };
-            let moved = if facts.has_key { "" } else { "; without a key a row that moved away from an older one is there twice" };
+            let moved = if facts.may_have_key { "" } else { "; without a key a row that moved away from an older one is there twice" };
             (Guarantee::G1, format!("complete, deletes included, if rows change only in {again}: older ones are not read again{moved}"))
         }
         Strategy::Diff => match facts.deletes {

@@ -372,8 +372,26 @@ bronze:
         };
         plan.tables.iter().map(line).collect()
     };
-    check(&lines(&first), expect![[r#""#]]);
-    check(&lines(&later), expect![[r#""#]]);
+    check(
+        &lines(&first),
+        expect![[r#"
+            bronze.by_default: window → window; all rows, month by month of day; G1 complete, deletes included, if rows change only in the newest window: older ones are not read again; {"load.mode": "window", "cdc.window": "month", "cdc.refresh_last": "1", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+            bronze.by_week: window → window; all rows, week by week of day; G1 complete, deletes included, if rows change only in the newest 3 windows: older ones are not read again; {"load.mode": "window", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+            bronze.same: diff → upsert; all rows, in one snapshot, compared with the target by key; G2 every run compares the whole table by key, all columns; rows that vanish at the source stay; {"load.mode": "upsert", "cdc.deletes": "ignore", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+            bronze.soft: diff → upsert; all rows, in one snapshot, compared with the target by key; G3 every run compares the whole table by key, all columns; what vanished at the source gets its time in `_deleted_at`; {"load.mode": "upsert", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+            bronze.hard: diff → upsert; all rows, in one snapshot, compared with the target by key; G3 every run compares the whole table by key, all columns; what vanished at the source is deleted; {"load.mode": "upsert", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+        "#]],
+    );
+    check(
+        &lines(&later),
+        expect![[r#"
+            bronze.by_default: window → window; day >= '2024-03-01', month by month, the newest again; G1 complete, deletes included, if rows change only in the newest window: older ones are not read again; {"load.mode": "window", "cdc.window": "month", "cdc.refresh_last": "1", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+            bronze.by_week: window → window; day >= '2024-02-26' OR day IS NULL, week by week, the newest 3 again; G1 complete, deletes included, if rows change only in the newest 3 windows: older ones are not read again; {"load.mode": "window", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+            bronze.same: diff → upsert; all rows, in one snapshot, compared with the target by key; G2 every run compares the whole table by key, all columns; rows that vanish at the source stay; {"load.mode": "upsert", "cdc.deletes": "ignore", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+            bronze.soft: diff → upsert; all rows, in one snapshot, compared with the target by key; G3 every run compares the whole table by key, all columns; what vanished at the source gets its time in `_deleted_at`; {"load.mode": "upsert", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+            bronze.hard: diff → upsert; all rows, in one snapshot, compared with the target by key; G3 every run compares the whole table by key, all columns; what vanished at the source is deleted; {"load.mode": "upsert", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+        "#]],
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod faulty_source;
 mod manual_clock;
 mod memory_sink;
 mod memory_source;
+mod memory_windows;
 mod row_text;
 pub mod servers;
 mod skip;

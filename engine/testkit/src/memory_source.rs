@@ -1,6 +1,6 @@
 //! A source in memory: one table, whose keyset columns are 64-bit whole numbers, and whose windows are of dates or microseconds.
 
-use crate::dated;
+use crate::memory_windows::Windows;
 use crate::row_text::row_texts;
 use arrow::array::{Array, Int64Array, RecordBatch, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
@@ -8,11 +8,8 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use karat_plugin_api::{
-    BatchStream, Column, ConnectorError, CursorExpr, CursorValue, ErrorKind, Position, ReadRequest, ReadStrategy, Source, SourceBatch, SourceObject, SourceRead, SourceSchema,
-    Tail, WindowBounds, next_window, window_start, windows_before,
+    BatchStream, Column, ConnectorError, CursorExpr, CursorValue, ErrorKind, Position, ReadRequest, ReadStrategy, Source, SourceBatch, SourceObject, SourceRead, SourceSchema, Tail,
 };
-use karat_spec::model::{NullCursor, Window};
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 
@@ -106,8 +103,19 @@ impl Source for MemorySource {
                 keyset(&snapshot, &names, &request, &Order { cursor, tie, is_unique: !tie.is_empty() || self.primary_key == [cursor.clone()] }, after)?
             }
             ReadStrategy::Windows { cursor, unit, after, refresh_last, null_cursor } => {
-                let windows = Windows { cursor, unit: *unit, after, refresh_last: *refresh_last, null_cursor: *null_cursor, now: self.now.as_ref(), walks: self.walks };
-                windows.read(&snapshot, &names, request.batch_rows)?
+                let windows = Windows {
+                    rows: &snapshot,
+                    columns: &names,
+                    batch_rows: request.batch_rows,
+                    cursor,
+                    unit: *unit,
+                    after,
+                    refresh_last: *refresh_last,
+                    null_cursor: *null_cursor,
+                    now: self.now.as_ref(),
+                    walks: self.walks,
+                };
+                windows.read()?
             }
             ReadStrategy::Keyset { .. } | ReadStrategy::NewFiles { .. } => {
                 return Err(ConnectorError::new(ErrorKind::Unsupported, "a table in memory has neither expressions nor files"));
@@ -195,95 +203,6 @@ fn keyset(rows: &RecordBatch, columns: &[usize], request: &ReadRequest, order: &
     Ok(steps)
 }
 
-/// A read of whole windows.
-struct Windows<'a> {
-    cursor: &'a str,
-    unit: Window,
-    after: &'a Position,
-    refresh_last: u64,
-    null_cursor: NullCursor,
-    now: Option<&'a CursorValue>,
-    walks: bool,
-}
-
-impl Windows<'_> {
-    fn read(&self, rows: &RecordBatch, columns: &[usize], batch_rows: usize) -> Result<Vec<SourceBatch>, ConnectorError> {
-        let through = match self.after {
-            Position::Start => None,
-            Position::Windows { through } => Some(through.clone()),
-            other => return Err(ConnectorError::new(ErrorKind::Bug, format!("a read of windows cannot start at {other}"))),
-        };
-        let from = through.as_ref().and_then(|through| windows_before(&window_start(through, self.unit)?, self.unit, self.refresh_last.max(1) - 1));
-        let least = from.as_ref().and_then(dated::number);
-        let (mut windows, mut nulls): (BTreeMap<i64, (Option<CursorValue>, Vec<usize>)>, Vec<usize>) = (BTreeMap::new(), Vec::new());
-        for (row, cell) in dated::cells(rows, self.cursor)?.into_iter().enumerate() {
-            let Some(cell) = cell else {
-                nulls.push(row);
-                continue;
-            };
-            let start = window_start(&cell, self.unit);
-            // What no calendar knows belongs to the window at its end.
-            let number = start.as_ref().and_then(dated::number).unwrap_or(i64::MAX);
-            if least.is_none_or(|least| least <= number) {
-                windows.entry(number).or_insert((start, Vec::new())).1.push(row);
-            }
-        }
-        if !nulls.is_empty() && self.null_cursor == NullCursor::Error {
-            return Err(ConnectorError::new(ErrorKind::BadData, format!("{} rows have no cursor value", nulls.len())));
-        }
-        let mut start = from.clone().filter(|_| self.walks).or_else(|| windows.values().next()?.0.clone().filter(|_| self.walks));
-        let last = windows.keys().next_back().copied().max(through.as_ref().and_then(dated::number));
-        while let Some(next) = start.take().filter(|start| dated::number(start) <= last) {
-            start = next_window(&next, self.unit);
-            windows.entry(dated::number(&next).unwrap_or_default()).or_insert((Some(next), Vec::new()));
-        }
-        let mut windows: Vec<(Option<CursorValue>, Vec<usize>)> = windows.into_values().collect();
-        match windows.last_mut() {
-            Some((_, last)) => last.extend(nulls),
-            None => windows.push((from.clone(), nulls)),
-        }
-        self.steps(rows, columns, batch_rows, &windows, (from, through))
-    }
-
-    fn steps(
-        &self,
-        rows: &RecordBatch,
-        columns: &[usize],
-        batch_rows: usize,
-        windows: &[(Option<CursorValue>, Vec<usize>)],
-        (mut from, mut through): (Option<CursorValue>, Option<CursorValue>),
-    ) -> Result<Vec<SourceBatch>, ConnectorError> {
-        let mut steps = Vec::new();
-        let (mut delivered, mut future) = (0, 0);
-        let position = |through: &Option<CursorValue>| through.clone().map_or(Position::Start, |through| Position::Windows { through });
-        for (number, (start, members)) in windows.iter().enumerate() {
-            for chunk in members.chunks(batch_rows.max(1)) {
-                let indices = UInt64Array::from_iter_values(chunk.iter().map(|row| *row as u64));
-                let batch = take_record_batch(rows, &indices).and_then(|picked| picked.project(columns)).map_err(bug)?;
-                steps.push(SourceBatch::Rows { batch, position: None });
-            }
-            delivered += members.len() as u64;
-            let start = start.clone().filter(|_| !members.is_empty());
-            match &start {
-                Some(start) if self.is_future(start) => future += members.len() as u64,
-                Some(start) if through.as_ref().and_then(dated::number) < dated::number(start) => through = Some(start.clone()),
-                _ => {}
-            }
-            let until = windows.get(number + 1).and_then(|(start, _)| start.clone());
-            let is_last = number + 1 == windows.len();
-            let bounds = WindowBounds { from: from.take(), until: until.clone(), with_null: is_last && self.null_cursor == NullCursor::AlwaysReread };
-            from = until;
-            steps.push(SourceBatch::WindowEnd { bounds, position: position(&through) });
-        }
-        steps.push(SourceBatch::End { rows: delivered, position: position(&through), future_rows: future, skipped_rows: 0 });
-        Ok(steps)
-    }
-
-    fn is_future(&self, start: &CursorValue) -> bool {
-        self.now.and_then(|now| Some(dated::number(&window_start(now, self.unit)?)? < dated::number(start)?)).unwrap_or(false)
-    }
-}
-
 fn position(tuple: &[i64], tail: Option<Tail>) -> Position {
     Position::Cursor { values: tuple.iter().map(|value| CursorValue::Int(*value)).collect(), tail, unsettled: None }
 }
@@ -319,6 +238,6 @@ fn digest(rows: &RecordBatch) -> String {
     format!("{sum:016x}")
 }
 
-fn bug(error: arrow::error::ArrowError) -> ConnectorError {
+pub(crate) fn bug(error: arrow::error::ArrowError) -> ConnectorError {
     ConnectorError::new(ErrorKind::Bug, "a table in memory cannot be read").with_source(error)
 }
