@@ -7,6 +7,7 @@ use crate::intake::{DiffIntake, Intake, candidates, may_be_in_any};
 use crate::once::leave_out_known;
 use crate::partition::declared_columns;
 use crate::rewrite::{Merged, Rewrite, carry};
+use crate::small_files::merge_small;
 use crate::upsert;
 use crate::window::{Clearing, WindowRows};
 use crate::writer::{WriterOptions, WriterThread};
@@ -224,13 +225,25 @@ impl<L: CommitLog> LakeLoad<L> {
             }
             Intake::Diff(_) => {
                 let Some(difference) = self.difference().await? else { return Ok(()) };
-                let options = self.merge_options();
                 let at = now_micros()?;
-                let merged = blocking(move || carry(options, difference.rewrites(at)?)).await?;
-                self.apply(merged);
-                Ok(())
+                self.rewrite(move || difference.rewrites(at)).await
             }
         }
+    }
+
+    /// Rewrites the files that `plan` names and, when anything changes, small ones beside them.
+    async fn rewrite(&mut self, plan: impl FnOnce() -> Result<Vec<Rewrite>, ConnectorError> + Send + 'static) -> Result<(), ConnectorError> {
+        let (options, has_new_rows) = (self.merge_options(), self.rows_written > 0);
+        let files = self.untouched_files().cloned().collect();
+        let merged = blocking(move || {
+            let mut rewrites = plan()?;
+            if has_new_rows || !rewrites.is_empty() {
+                merge_small(&mut rewrites, files, &options.layout);
+            }
+            carry(options, rewrites)
+        });
+        self.apply(merged.await?);
+        Ok(())
     }
 
     /// Takes the rows away whose place the staged ones take, as soon as it is known which.
@@ -249,9 +262,7 @@ impl<L: CommitLog> LakeLoad<L> {
             memory_bytes: self.options.memory_bytes,
         };
         let (files, staged) = (self.untouched_files().cloned().collect(), self.pending.added.clone());
-        let options = self.merge_options();
-        let merged = blocking(move || carry(options, clearing.plan(files, &staged)?)).await?;
-        self.apply(merged);
+        self.rewrite(move || clearing.plan(files, &staged)).await?;
         self.pending.holds_window = true;
         self.widen().await
     }

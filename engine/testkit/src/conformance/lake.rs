@@ -444,6 +444,22 @@ pub async fn a_diff_writes_only_what_differs(under_test: LakeUnderTest) {
     assert_eq!((once_more.rows_written, once_more.rows_removed, once_more.files), (0, 0, 0));
 }
 
+/// A table that changes row by row does not crumble into small files.
+pub async fn a_table_that_changes_row_by_row_does_not_crumble_into_small_files(under_test: LakeUnderTest) {
+    let lake = open(&under_test);
+    let mut all: Vec<(i64, Option<&str>)> = Vec::new();
+    for number in 1..=30 {
+        all.push((number as i64, Some("x")));
+        let attempt = format!("a{number}");
+        let step = LoadRequest { layout: FileLayout { min_file_rows: 40, ..FileLayout::default() }, ..request(diff(Deletes::Hard, 0.0), 1, &attempt) };
+        let done = load(&lake, step, rows(&all), commit(1, number, &attempt, number as i64 - 1, number as i64)).await;
+
+        let table = lake.tables.table(&target(), None).await.unwrap().unwrap();
+        assert_eq!((done.rows_written, done.rows_removed, content(&lake).await.len()), (1, 0, all.len()));
+        assert!(table.files <= 9, "{} files", table.files);
+    }
+}
+
 /// A diff refuses a key that comes twice.
 pub async fn a_diff_refuses_a_key_that_comes_twice(under_test: LakeUnderTest) {
     let lake = open(&under_test);
