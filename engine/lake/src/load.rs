@@ -305,6 +305,11 @@ impl<L: CommitLog> LakeLoad<L> {
         kept.flat_map(|base| base.schema.fields()).any(is_wider)
     }
 
+    /// True when this load can write rows of the table anew without losing any of their values.
+    fn knows_all_columns(&self, table: &TableSnapshot) -> bool {
+        table.schema.fields().iter().all(|field| self.options.schema.field_with_name(field.name()).is_ok_and(|own| own.data_type() == field.data_type()))
+    }
+
     /// Writes the rows of before anew where a column takes a wider type: readers count on one type per column.
     async fn widen(&mut self) -> Result<(), ConnectorError> {
         let rewrites: Vec<Rewrite> = if self.widens() { self.untouched_files().cloned().map(Rewrite::whole).collect() } else { Vec::new() };
@@ -346,11 +351,13 @@ impl<L: CommitLog> LakeLoad<L> {
         if chain_step(newest, &request.record) == ChainStep::Conflict {
             return Err(conflict(&self.described, request, newest));
         }
+        let changed = || ConnectorError::new(ErrorKind::Busy, format!("{} was changed by somebody else while rows were compared with it", self.described));
         if !matches!(self.intake, Intake::Direct) || self.widens() {
-            return Err(ConnectorError::new(ErrorKind::Busy, format!("{} was changed by somebody else while rows were compared with it", self.described)));
+            return Err(changed());
         }
         self.base = self.log.load(&self.options.folder, None).await?.map(Arc::new);
         match &self.base {
+            Some(base) if matches!(self.request.mode, WriteMode::Window { .. }) && !replaces(base, &self.request) && !self.knows_all_columns(base) => Err(changed()),
             Some(base) if !replaces(base, &self.request) => check_partitions(base, &self.partition_columns, &self.described),
             _ => Ok(()),
         }
