@@ -80,10 +80,10 @@ impl Hashers {
         Ok(Self { key: RowHasher::new(&comparison.schema, &comparison.key)?, content: RowHasher::new(&comparison.schema, &rest)? })
     }
 
-    /// Key and content of each row.
-    fn of(&self, batch: &RecordBatch) -> Result<impl Iterator<Item = (u128, [u32; 3])>, ConnectorError> {
+    /// Keys and contents of all rows.
+    fn of(&self, batch: &RecordBatch) -> Result<(Vec<u128>, impl Iterator<Item = [u32; 3]>), ConnectorError> {
         let contents = self.content.hashes(batch)?.into_iter().map(|hash| [hash as u32, (hash >> 32) as u32, (hash >> 64) as u32]);
-        Ok(self.key.hashes(batch)?.into_iter().zip(contents))
+        Ok((self.key.hashes(batch)?, contents))
     }
 }
 
@@ -113,10 +113,10 @@ impl Difference {
     /// [`ErrorKind::BadData`] when a key came before.
     pub(crate) fn take(&mut self, batch: &RecordBatch) -> Result<RecordBatch, ConnectorError> {
         let mut written = BooleanBufferBuilder::new(batch.num_rows());
-        for (key, content) in self.hashes.of(batch)? {
-            let copies = self.held.get(key);
+        let (keys, contents) = self.hashes.of(batch)?;
+        for ((key, copies), content) in keys.iter().zip(self.held.get_all(&keys)).zip(contents) {
             let Some(first) = copies.first() else {
-                self.fresh.push(key);
+                self.fresh.push(*key);
                 written.append(true);
                 continue;
             };
@@ -246,7 +246,8 @@ fn read_one(comparison: &Comparison, hashes: &Hashers, (file, first, rows): Part
     let mut slots = rows.iter_mut().zip(first..);
     for batch in FileRows::open(&comparison.folder, file, &comparison.schema, None)? {
         let batch = batch?;
-        for ((key, content), (slot, place)) in hashes.of(&batch)?.zip(&mut slots) {
+        let (keys, contents) = hashes.of(&batch)?;
+        for ((key, content), (slot, place)) in keys.into_iter().zip(contents).zip(&mut slots) {
             *slot = Held { key, content, place };
         }
         match batch.column_by_name(DELETED_AT).and_then(|column| column.nulls()) {

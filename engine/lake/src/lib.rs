@@ -23,6 +23,7 @@ mod provider;
 mod rewrite;
 mod row_hash;
 mod sink;
+mod small_files;
 mod statistics;
 mod tables;
 mod upsert;

@@ -7,6 +7,7 @@ use crate::intake::{DiffIntake, Intake, candidates, may_be_in_any};
 use crate::once::leave_out_known;
 use crate::partition::declared_columns;
 use crate::rewrite::{Merged, Rewrite, carry};
+use crate::small_files::merge_small;
 use crate::upsert;
 use crate::window::{Clearing, WindowRows};
 use crate::writer::{WriterOptions, WriterThread};
@@ -224,13 +225,25 @@ impl<L: CommitLog> LakeLoad<L> {
             }
             Intake::Diff(_) => {
                 let Some(difference) = self.difference().await? else { return Ok(()) };
-                let options = self.merge_options();
                 let at = now_micros()?;
-                let merged = blocking(move || carry(options, difference.rewrites(at)?)).await?;
-                self.apply(merged);
-                Ok(())
+                self.rewrite(move || difference.rewrites(at)).await
             }
         }
+    }
+
+    /// Rewrites the files that `plan` names and, when anything changes, small ones beside them.
+    async fn rewrite(&mut self, plan: impl FnOnce() -> Result<Vec<Rewrite>, ConnectorError> + Send + 'static) -> Result<(), ConnectorError> {
+        let (options, has_new_rows) = (self.merge_options(), self.rows_written > 0);
+        let files = self.untouched_files().cloned().collect();
+        let merged = blocking(move || {
+            let mut rewrites = plan()?;
+            if has_new_rows || !rewrites.is_empty() {
+                merge_small(&mut rewrites, files, &options.layout);
+            }
+            carry(options, rewrites)
+        });
+        self.apply(merged.await?);
+        Ok(())
     }
 
     /// Takes the rows away whose place the staged ones take, as soon as it is known which.
@@ -249,9 +262,7 @@ impl<L: CommitLog> LakeLoad<L> {
             memory_bytes: self.options.memory_bytes,
         };
         let (files, staged) = (self.untouched_files().cloned().collect(), self.pending.added.clone());
-        let options = self.merge_options();
-        let merged = blocking(move || carry(options, clearing.plan(files, &staged)?)).await?;
-        self.apply(merged);
+        self.rewrite(move || clearing.plan(files, &staged)).await?;
         self.pending.holds_window = true;
         self.widen().await
     }
@@ -292,6 +303,11 @@ impl<L: CommitLog> LakeLoad<L> {
         let kept = self.base.iter().filter(|base| !replaces(base, &self.request));
         let is_wider = |field: &Arc<Field>| self.options.schema.field_with_name(field.name()).is_ok_and(|new| new.data_type() != field.data_type());
         kept.flat_map(|base| base.schema.fields()).any(is_wider)
+    }
+
+    /// True when this load can write rows of the table anew without losing any of their values.
+    fn knows_all_columns(&self, table: &TableSnapshot) -> bool {
+        table.schema.fields().iter().all(|field| self.options.schema.field_with_name(field.name()).is_ok_and(|own| own.data_type() == field.data_type()))
     }
 
     /// Writes the rows of before anew where a column takes a wider type: readers count on one type per column.
@@ -335,11 +351,13 @@ impl<L: CommitLog> LakeLoad<L> {
         if chain_step(newest, &request.record) == ChainStep::Conflict {
             return Err(conflict(&self.described, request, newest));
         }
+        let changed = || ConnectorError::new(ErrorKind::Busy, format!("{} was changed by somebody else while rows were compared with it", self.described));
         if !matches!(self.intake, Intake::Direct) || self.widens() {
-            return Err(ConnectorError::new(ErrorKind::Busy, format!("{} was changed by somebody else while rows were compared with it", self.described)));
+            return Err(changed());
         }
         self.base = self.log.load(&self.options.folder, None).await?.map(Arc::new);
         match &self.base {
+            Some(base) if matches!(self.request.mode, WriteMode::Window { .. }) && !replaces(base, &self.request) && !self.knows_all_columns(base) => Err(changed()),
             Some(base) if !replaces(base, &self.request) => check_partitions(base, &self.partition_columns, &self.described),
             _ => Ok(()),
         }

@@ -191,8 +191,8 @@ impl Clearing {
                 let hashes = hasher.hashes(&batch?)?;
                 let missing = (row + hashes.len()).saturating_sub(suspect.cleared.len());
                 suspect.cleared.append_n(missing, false);
-                for hash in hashes {
-                    if !keys.get(hash).is_empty() {
+                for found in keys.get_all(&hashes) {
+                    if !found.is_empty() {
                         suspect.cleared.set_bit(row, true);
                     }
                     row += 1;

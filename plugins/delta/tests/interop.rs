@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use arrow::array::{ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use karat_delta::DELTA;
 use karat_lake::LakePlugin;
@@ -125,4 +126,26 @@ async fn windows_and_diffs_change_only_what_differs_in_any_type() {
     load(&context, table, WriteMode::Window { column: "day".into(), key: Vec::new() }, batch().slice(3, 1), (6, Some(bounds))).await;
 
     assert_eq!(rows(&context, table).await.0, all);
+}
+
+#[tokio::test]
+async fn a_diff_compares_in_the_wider_type_that_a_column_takes() {
+    let own = tempfile::tempdir().unwrap();
+    let (context, table) = (place(&own), "bronze/wider");
+    let wide = batch();
+    let schema = wide.schema();
+    let narrow = schema.fields().iter().zip(wide.columns()).map(|(field, column)| match field.name().as_str() {
+        "id" => ("id", cast(column, &DataType::Int32).unwrap(), true),
+        "price" => ("price", cast(column, &DataType::Decimal128(10, 4)).unwrap(), true),
+        name => (name, Arc::clone(column), true),
+    });
+    let narrow = RecordBatch::try_from_iter_with_nullable(narrow).unwrap();
+    load(&context, table, WriteMode::Append { once_by: None }, narrow, (1, None)).await;
+
+    let same = load(&context, table, WriteMode::Diff { key: vec!["id".into()], deletes: Deletes::Hard, max_delete: 0.0 }, wide.clone(), (2, None)).await;
+
+    assert_eq!((same.rows_written, same.rows_removed), (0, 0));
+    let (rows, schema) = rows(&context, table).await;
+    assert_eq!((rows.len(), schema.field_with_name("id").unwrap().data_type()), (4, &DataType::Int64));
+    assert_eq!(schema.field_with_name("price").unwrap().data_type(), &DataType::Decimal128(18, 4));
 }

@@ -420,6 +420,30 @@ pub async fn a_window_clears_the_table_as_it_is_when_it_is_committed(under_test:
     assert_eq!(content(&lake).await, expected(&[(1, None), (2, Some("new")), (8, None)]));
 }
 
+/// A window never takes a column away that another load added meanwhile.
+pub async fn a_window_never_takes_a_column_away_that_another_load_added_meanwhile(under_test: LakeUnderTest) {
+    let lake = open(&under_test);
+    loaded(&lake, &[(1, Some(1), None), (2, Some(10), None)]).await;
+    let begin = async |attempt| {
+        let mut open = lake.sink.begin(windowed(&[], attempt)).await.unwrap();
+        open.write(dated(&[(3, Some(1), None)])).await.unwrap();
+        open.stage().await.unwrap();
+        open
+    };
+    let mut early = begin("b").await;
+    let other = LoadRequest { stream: StreamId::new("q", "bronze.t"), schema: marked_schema(), ..request(append(), 1, "o") };
+    let mut others = commit(1, 1, "o", 0, 1);
+    others.record.stream = other.stream.clone();
+    load(&lake, other, marked(&[(7, "x")]), others).await;
+
+    let next = || over((Some(1), Some(2)), true, commit(1, 2, "b", 1, 2));
+    let refused = early.commit(next()).await.unwrap_err();
+    let committed = begin("c").await.commit(next()).await.unwrap();
+
+    assert_eq!((refused.kind(), committed.rows_removed), (ErrorKind::Busy, 2));
+    assert_eq!(deletions(&lake).await, [(2, None), (3, None)]);
+}
+
 fn diff(deletes: Deletes, max_delete: f64) -> WriteMode {
     WriteMode::Diff { key: vec!["id".into()], deletes, max_delete }
 }
@@ -442,6 +466,22 @@ pub async fn a_diff_writes_only_what_differs(under_test: LakeUnderTest) {
 
     let once_more = load(&lake, request(mode(), 1, "d"), rows(&[(1, None), (2, None), (3, Some("c")), (5, Some("e")), (6, Some("f"))]), commit(1, 4, "d", 3, 4)).await;
     assert_eq!((once_more.rows_written, once_more.rows_removed, once_more.files), (0, 0, 0));
+}
+
+/// A table that changes row by row does not crumble into small files.
+pub async fn a_table_that_changes_row_by_row_does_not_crumble_into_small_files(under_test: LakeUnderTest) {
+    let lake = open(&under_test);
+    let mut all: Vec<(i64, Option<&str>)> = Vec::new();
+    for number in 1..=30 {
+        all.push((number as i64, Some("x")));
+        let attempt = format!("a{number}");
+        let step = LoadRequest { layout: FileLayout { min_file_rows: 40, ..FileLayout::default() }, ..request(diff(Deletes::Hard, 0.0), 1, &attempt) };
+        let done = load(&lake, step, rows(&all), commit(1, number, &attempt, number as i64 - 1, number as i64)).await;
+
+        let table = lake.tables.table(&target(), None).await.unwrap().unwrap();
+        assert_eq!((done.rows_written, done.rows_removed, content(&lake).await.len()), (1, 0, all.len()));
+        assert!(table.files <= 9, "{} files", table.files);
+    }
 }
 
 /// A diff refuses a key that comes twice.
