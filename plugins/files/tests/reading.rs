@@ -463,7 +463,7 @@ fn a_file_that_grows_while_it_is_read_is_an_error() {
         std::fs::File::options().append(true).open(fixture.path("a.csv")).unwrap().write_all(b"2\n").unwrap();
         loop {
             match stream.next().await.unwrap() {
-                Ok(SourceBatch::End { .. }) => panic!("the end of a file that changed"),
+                Ok(SourceBatch::WindowEnd { .. } | SourceBatch::End { .. }) => panic!("the end of a file that changed"),
                 Ok(SourceBatch::Rows { .. }) => {}
                 Err(error) => break error,
             }

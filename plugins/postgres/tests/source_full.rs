@@ -150,7 +150,7 @@ async fn a_connection_that_breaks_is_an_error_and_no_end() {
                         fixture.database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'karat read' AND datname = current_database() AND state <> 'idle' LIMIT 1");
                     }
                 }
-                Ok(SourceBatch::End { .. }) => panic!("{parallel}: a broken read has no end"),
+                Ok(SourceBatch::WindowEnd { .. } | SourceBatch::End { .. }) => panic!("{parallel}: a broken read has no end"),
                 Err(found) => error = Some(found),
             }
         }

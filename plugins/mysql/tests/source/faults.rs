@@ -13,7 +13,7 @@ async fn kind_of_the_end(stream: &mut karat_plugin_api::BatchStream) -> ErrorKin
     while let Some(item) = stream.next().await {
         match item {
             Ok(SourceBatch::Rows { .. }) => {}
-            Ok(SourceBatch::End { .. }) => panic!("a broken read ended as if it were whole"),
+            Ok(SourceBatch::WindowEnd { .. } | SourceBatch::End { .. }) => panic!("a broken read ended as if it were whole"),
             Err(error) => return error.kind(),
         }
     }
