@@ -114,8 +114,8 @@ fn changes(merge: &Merge<'_>, comparison: &Comparison<'_>) -> String {
     let key = comparison.key;
     let staged: Vec<String> = merge.columns.iter().map(|column| format!("{} AS {}", column.expression(), quote(&column.name))).collect();
     let same: Vec<String> = key.iter().map(|name| format!("t.{0} = s.{0}", quote(name))).collect();
-    let (held, new): (Vec<String>, Vec<String>) = merge.replaced(key).map(|column| (held_value(column), format!("s.{}", quote(&column.name)))).unzip();
-    let differs = if held.is_empty() { "false".to_owned() } else { differs(&held, &new) };
+    let compared: Vec<_> = merge.replaced(key).map(|column| (column, held_value(column), format!("s.{}", quote(&column.name)))).collect();
+    let differs = differs(&compared);
     let deleted = merge.columns.iter().find(|column| comparison.deletes == Deletes::Soft && column.name == DELETED_AT).map_or_else(|| "NULL".to_owned(), held_value);
     let (join, vanished) = match comparison.deletes {
         Deletes::Ignore => ("LEFT JOIN", "false".to_owned()),
