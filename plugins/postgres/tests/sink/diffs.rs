@@ -191,6 +191,11 @@ async fn soft_deletes_begin_with_a_new_column_and_keep_their_time() {
     load(&world, compared(&now, Deletes::Soft, 0.5, "d3"), now, 3).await.unwrap();
 
     assert_eq!(world.database.query("SELECT _deleted_at, xmin FROM bronze.t WHERE id = 3"), marked);
+    // Hard deletes end what was marked before, and count only the row that vanishes now: half of the two that are left.
+    let now = soft(&[(2, "x")]);
+    let committed = load(&world, compared(&now, Deletes::Hard, 0.5, "d4"), now, 4).await.unwrap();
+    assert_eq!((committed.rows_written, committed.rows_removed), (0, 2));
+    assert_eq!((content(&world).as_str(), world.database.query("SELECT table_rows FROM bronze.karat_commits").trim()), ("2x", "1"));
 }
 
 #[tokio::test]
