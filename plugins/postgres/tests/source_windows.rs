@@ -46,7 +46,7 @@ fn bound(value: Option<&CursorValue>) -> String {
     value.map_or_else(|| "*".to_owned(), |value| value.to_string().trim_end_matches(" 00:00:00.000000").to_owned())
 }
 
-/// The first 10 windows or so of a table, one after the other.
+/// How a table is read.
 struct Reading {
     unit: Window,
     refresh_last: u64,
@@ -239,6 +239,21 @@ async fn rows_without_a_value_are_refused_or_belong_to_the_last_window() {
     assert_eq!(outcome.summary(), "*..2020-05-01 [1]; 2020-05-01..*+null [2, 3]");
     fixture.database.execute("UPDATE t SET at = '2020-01-02' WHERE id = 2");
     assert_eq!(reread.of(&fixture, &outcome.position).await.unwrap().summary(), "2020-05-01..*+null [3]", "what has a value now leaves the target");
+}
+
+#[tokio::test]
+async fn the_position_waits_for_a_transaction_of_which_nobody_knows_when_it_began() {
+    let fixture = fixture_or_skip!("the_position_waits_for_a_transaction_of_which_nobody_knows_when_it_began", &table("date"));
+    let mut session = fixture.database.session();
+    session.execute(&format!("BEGIN; INSERT INTO t VALUES (9, '2020-01-15'); PREPARE TRANSACTION '{}'", fixture.database.name()));
+    let first = monthly().of(&fixture, &Position::Start).await.unwrap();
+    assert_eq!((first.summary().as_str(), &first.position), (MONTHS, &Position::Start));
+    session.execute(&format!("COMMIT PREPARED '{}'", fixture.database.name()));
+
+    let second = monthly().of(&fixture, &first.position).await.unwrap();
+
+    assert_eq!(second.summary(), MONTHS.replace("[2, 3]", "[2, 3, 9]"));
+    assert_eq!(second.position.to_string(), "the window from 2021-06-01");
 }
 
 #[tokio::test]

@@ -94,6 +94,21 @@ async fn a_table_without_a_unique_index_takes_windows_too() {
 }
 
 #[tokio::test]
+async fn rows_of_a_partitioned_table_are_counted_as_those_of_any_other() {
+    let Some(world) = world("windows of a partitioned table") else { return };
+    world.database.execute(
+        "CREATE SCHEMA bronze; CREATE TABLE bronze.t (id bigint, at timestamptz, name text, UNIQUE (id, at)) PARTITION BY RANGE (at); \
+         CREATE TABLE bronze.t_old PARTITION OF bronze.t FOR VALUES FROM (MINVALUE) TO ('1970-02-01'); CREATE TABLE bronze.t_new PARTITION OF bronze.t DEFAULT",
+    );
+    load(&world.sink, &["id", "at"], &[(1, Some(5), "a"), (2, Some(6), "a"), (3, Some(40), "a")], window(1, "a", days(None, None))).await;
+
+    load(&world.sink, &["id", "at"], &[(1, Some(5), "b"), (2, Some(6), "a"), (3, Some(41), "b")], window(2, "b", days(None, None))).await;
+
+    assert_eq!(content(&world), "1b 2a 3b");
+    assert_eq!(world.database.query("SELECT table_rows FROM bronze.karat_commits").trim(), "3");
+}
+
+#[tokio::test]
 async fn a_key_that_is_twice_in_a_window_is_refused_and_changes_nothing() {
     let Some(world) = world("a key twice in a window") else { return };
     load(&world.sink, &["id"], &[(1, Some(5), "a")], window(1, "a", days(None, None))).await;
