@@ -156,12 +156,7 @@ pub(crate) fn create_stage(name: &TableName, columns: &[Wanted], key: Option<&[S
     let of_load = columns.iter().map(|column| column.sql(key.is_some_and(|key| key.contains(&column.name))));
     let of_key = key.map(|key| format!("PRIMARY KEY ({})", idents(key.iter().map(String::as_str))));
     let parts: Vec<String> = number.into_iter().chain(of_load).chain(of_key).collect();
-    format!(
-        "CREATE TEMPORARY TABLE {} ({}) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE={}",
-        name.sql(),
-        parts.join(", "),
-        dialect.exact_collation()
-    )
+    format!("CREATE TEMPORARY TABLE {} ({}) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE={}", name.sql(), parts.join(", "), dialect.exact_collation())
 }
 
 /// Makes a temporary table of keys, with more columns.

@@ -56,8 +56,7 @@ impl<'a> Ask<'a> {
 }
 
 async fn request(world: &World, object: SourceObject, ask: &Ask<'_>) -> ReadRequest {
-    let strategy =
-        ReadStrategy::Windows { cursor: ask.column.into(), unit: ask.unit, after: ask.after.clone(), refresh_last: ask.refresh_last, null_cursor: ask.null_cursor };
+    let strategy = ReadStrategy::Windows { cursor: ask.column.into(), unit: ask.unit, after: ask.after.clone(), refresh_last: ask.refresh_last, null_cursor: ask.null_cursor };
     ReadRequest { batch_rows: ask.batch_rows, parallel: ask.parallel, ..world.request(object, &[], strategy).await }
 }
 
@@ -203,7 +202,8 @@ async fn rows_without_a_value_are_refused_or_belong_to_the_last_window() {
 
 #[tokio::test]
 async fn what_is_no_date_is_refused() {
-    let sql = "SET sql_mode = ''; CREATE TABLE t (id INT PRIMARY KEY, d DATE NOT NULL, s VARCHAR(10), KEY (d)); INSERT INTO t VALUES (1, '0000-00-00', 'x'), (2, '2024-01-01', 'y')";
+    let sql =
+        "SET sql_mode = ''; CREATE TABLE t (id INT PRIMARY KEY, d DATE NOT NULL, s VARCHAR(10), KEY (d)); INSERT INTO t VALUES (1, '0000-00-00', 'x'), (2, '2024-01-01', 'y')";
     let Some(world) = World::new("what_is_no_date_is_refused", sql) else { return };
     for (index, parallel) in [(true, 1), (true, 2), (false, 1)] {
         world.database.execute(if index { "ALTER TABLE t ADD INDEX IF NOT EXISTS d (d)" } else { "ALTER TABLE t DROP INDEX d" });
