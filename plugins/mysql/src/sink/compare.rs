@@ -88,9 +88,9 @@ impl Comparison<'_> {
         self.key.first().map_or_else(|| "TRUE".to_owned(), |name| format!("{side}.{} IS NULL", quote(name)))
     }
 
-    /// The row is not marked as gone.
-    fn is_alive(&self) -> String {
-        if self.deletes == Deletes::Soft { format!("karat_l.{} IS NULL", quote(DELETED_AT)) } else { "TRUE".to_owned() }
+    /// The row of this side is not marked as gone.
+    fn is_alive(&self, side: &str) -> String {
+        if self.deletes == Deletes::Soft { format!("{side}.{} IS NULL", quote(DELETED_AT)) } else { "TRUE".to_owned() }
     }
 
     /// Finds what differs, and refuses what must not be brought in.
@@ -106,14 +106,14 @@ impl Comparison<'_> {
             session.define(&action, &define::create_keys(&table, &key, self.key, more)).await?;
         }
         let (stage, live) = (self.merge.stage.sql(), self.live.sql());
-        let same: Vec<String> = self.merge.columns.iter().map(|column| same_bytes(column)).collect();
+        let same: Vec<String> = self.merge.columns.iter().map(same_bytes).collect();
         let sql = format!(
             "INSERT INTO {} ({}, karat_new, karat_back) SELECT {}, {missing}, NOT ({missing}) AND NOT ({}) FROM {stage} AS karat_s LEFT JOIN {live} AS karat_l ON {} \
              WHERE {missing} OR NOT ({})",
             self.changed(),
             self.names(),
             self.keys("karat_s"),
-            self.is_alive(),
+            self.is_alive("karat_l"),
             self.same_key("karat_l", "karat_s"),
             same.join(" AND "),
             missing = self.is_missing("karat_l"),
@@ -131,7 +131,7 @@ impl Comparison<'_> {
                 self.same_key("karat_s", "karat_l"),
                 self.is_missing("karat_s"),
                 self.scope,
-                self.is_alive(),
+                self.is_alive("karat_l"),
             );
             changes.vanished = session.run(&action, &sql).await?.affected;
         }
@@ -144,15 +144,16 @@ impl Comparison<'_> {
     /// Brings in what differs, in the commit's transaction.
     pub(crate) async fn apply(&self, session: &mut Session, changes: &Changes) -> Result<Moved, ConnectorError> {
         let action = format!("move rows into `{}`", self.live);
-        let live = self.live.sql();
         let mut moved = Moved::default();
         if changes.vanished > 0 {
-            let gone = format!("{live} AS karat_l JOIN {} AS karat_g ON {}", self.gone(), self.same_key("karat_l", "karat_g"));
+            // By its own name: a table that is locked may not be used by another one.
+            let live = self.live.sql();
+            let gone = format!("{live} JOIN {} AS karat_g ON {}", self.gone(), self.same_key(&live, "karat_g"));
             moved.removed = match self.deletes {
                 Deletes::Ignore => 0,
-                Deletes::Hard => session.run(&action, &format!("DELETE karat_l FROM {gone}")).await?.affected,
+                Deletes::Hard => session.run(&action, &format!("DELETE {live} FROM {gone}")).await?.affected,
                 Deletes::Soft => {
-                    let sql = format!("UPDATE {gone} SET karat_l.{} = UTC_TIMESTAMP(6) WHERE {}", quote(DELETED_AT), self.is_alive());
+                    let sql = format!("UPDATE {gone} SET {live}.{} = UTC_TIMESTAMP(6) WHERE {}", quote(DELETED_AT), self.is_alive(&live));
                     session.run(&action, &sql).await?.affected
                 }
             };

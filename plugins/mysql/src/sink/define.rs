@@ -150,13 +150,30 @@ pub(crate) fn create(name: &TableName, columns: &[Wanted], key: &[String], comme
     )
 }
 
-/// Makes the temporary table that rows wait in; it ends with its connection. Rows are numbered, or have this key.
-pub(crate) fn create_stage(name: &TableName, columns: &[Wanted], key: Option<&[String]>, dialect: Dialect) -> String {
-    let number = key.is_none().then(|| format!("{ORDINAL} bigint unsigned NOT NULL PRIMARY KEY"));
+/// How rows wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Staging<'a> {
+    /// Numbered, in a table like any other.
+    Numbered,
+    /// Numbered, and few enough for the server's folder of temporary files: MariaDB takes them for half the work when there is nothing to undo.
+    Few,
+    /// By this key.
+    Keyed(&'a [String]),
+}
+
+/// Makes the temporary table that rows wait in; it ends with its connection.
+pub(crate) fn create_stage(name: &TableName, columns: &[Wanted], how: Staging<'_>, dialect: Dialect) -> String {
+    let (number, key) = match how {
+        Staging::Numbered => (Some("bigint unsigned NOT NULL PRIMARY KEY"), None),
+        Staging::Few => (Some("bigint unsigned NOT NULL"), None),
+        Staging::Keyed(key) => (None, Some(key)),
+    };
+    let number = number.map(|declaration| format!("{ORDINAL} {declaration}"));
+    let engine = if how == Staging::Few { "Aria TRANSACTIONAL=0" } else { "InnoDB ROW_FORMAT=DYNAMIC" };
     let of_load = columns.iter().map(|column| column.sql(key.is_some_and(|key| key.contains(&column.name))));
     let of_key = key.map(|key| format!("PRIMARY KEY ({})", idents(key.iter().map(String::as_str))));
     let parts: Vec<String> = number.into_iter().chain(of_load).chain(of_key).collect();
-    format!("CREATE TEMPORARY TABLE {} ({}) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE={}", name.sql(), parts.join(", "), dialect.exact_collation())
+    format!("CREATE TEMPORARY TABLE {} ({}) ENGINE={engine} DEFAULT CHARSET=utf8mb4 COLLATE={}", name.sql(), parts.join(", "), dialect.exact_collation())
 }
 
 /// Makes a temporary table of keys, with more columns.

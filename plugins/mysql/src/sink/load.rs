@@ -10,7 +10,7 @@ use crate::sink::route::{Join, Route, route};
 use crate::sink::session::Session;
 use crate::sink::swap::{self, Spares, drop_table};
 use crate::sink::{Abandoned, ledger_of};
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use async_trait::async_trait;
 use karat_plugin_api::{CommitRequest, Committed, ConnectorError, ErrorKind, Load, LoadRequest, Staged, WriteMode, WriteProgress};
 use std::sync::Arc;
@@ -138,7 +138,7 @@ impl MysqlLoad {
         self.join_placed(session).await?;
         match &mut self.route {
             Route::Beside(beside) => beside.destination(session, &self.request).await,
-            Route::Join(join) => join.destination(session).await,
+            Route::Join(join) => join.destination(session, &self.request).await,
             Route::Placed => Err(ConnectorError::new(ErrorKind::Bug, "a load that knows no table")),
         }
     }
@@ -181,7 +181,7 @@ impl Load for MysqlLoad {
         let rows = batch.num_rows() as u64;
         if rows > 0 {
             self.open().await?;
-            let bytes = batch.get_array_memory_size() as u64;
+            let bytes = bytes_of(&batch);
             let at = self.turn % self.lanes.len().max(1);
             let lane = self.lanes.get_mut(at).ok_or_else(|| ConnectorError::new(ErrorKind::Bug, "a load without a connection"))?;
             lane.send(batch, self.ordinal).await?;
@@ -214,6 +214,12 @@ impl Load for MysqlLoad {
     async fn commit(&mut self, request: CommitRequest) -> Result<Committed, ConnectorError> {
         self.make_visible(request).await
     }
+}
+
+/// About how many bytes a batch holds; it may be a part of a larger one.
+fn bytes_of(batch: &RecordBatch) -> u64 {
+    let of = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size());
+    batch.columns().iter().map(of).sum::<usize>() as u64
 }
 
 impl Drop for MysqlLoad {

@@ -1,12 +1,12 @@
 //! Where the rows of a load go: into a table on the side that takes the live one's place, or through a temporary table into the live one.
 
 use crate::sink::bulk::Destination;
-use crate::sink::define::{self, Fit, ORDINAL, Wanted};
+use crate::sink::define::{self, Fit, ORDINAL, Staging, Wanted};
 use crate::sink::indexes;
 use crate::sink::ledger::{Entry, Ledger};
 use crate::sink::live::{self, LiveTable, TableName};
 use crate::sink::merge::{Merge, Rule};
-use crate::sink::session::Session;
+use crate::sink::session::{Session, code_of};
 use crate::sink::swap::Spares;
 use crate::sink::window;
 use karat_plugin_api::{ConnectorError, ErrorKind, LoadRequest, WriteMode};
@@ -130,7 +130,7 @@ impl Beside {
         let destination = match &mut self.merge {
             Some(merge) => {
                 merge.columns = columns;
-                session.define("make the staging table", &define::create_stage(&merge.stage, &merge.columns, None, session.dialect)).await?;
+                session.define("make the staging table", &define::create_stage(&merge.stage, &merge.columns, Staging::Numbered, session.dialect)).await?;
                 Destination { table: merge.stage.clone(), columns: define::written(&merge.columns), ordinal: Some(ORDINAL.to_owned()), is_private: true }
             }
             None => Destination { table: self.shadow.clone(), columns: define::written(&columns), ordinal: None, is_private: false },
@@ -233,13 +233,28 @@ impl Join {
         Ok(Self { live, marker, merge, changes, is_stage_made: false, indexes_are_off: false })
     }
 
-    pub(super) async fn destination(&mut self, session: &mut Session) -> Result<Arc<Destination>, ConnectorError> {
+    pub(super) async fn destination(&mut self, session: &mut Session, request: &LoadRequest) -> Result<Arc<Destination>, ConnectorError> {
         if !self.is_stage_made {
-            session.define("make the staging table", &define::create_stage(&self.merge.stage, &self.merge.columns, self.merge.rule.compared_key(), session.dialect)).await?;
+            self.make_stage(session, request).await?;
             self.is_stage_made = true;
         }
         let ordinal = self.merge.rule.compared_key().is_none().then(|| ORDINAL.to_owned());
         Ok(Arc::new(Destination { table: self.merge.stage.clone(), columns: define::written(&self.merge.columns), ordinal, is_private: true }))
+    }
+
+    async fn make_stage(&self, session: &mut Session, request: &LoadRequest) -> Result<(), ConnectorError> {
+        let action = "make the staging table";
+        let create = |how, session: &Session| define::create_stage(&self.merge.stage, &self.merge.columns, how, session.dialect);
+        let how = self.merge.rule.compared_key().map_or(Staging::Numbered, Staging::Keyed);
+        // Whole windows are staged at once, however large they are, and so is what waits until indexes are built anew.
+        if session.dialect.is_mariadb && !self.merge.rule.removes() && !request.table.disable_indexes {
+            match session.define(action, &create(Staging::Few, session)).await {
+                // Servers can be told to have one engine only.
+                Err(error) if matches!(code_of(&error), Some(1286 | 1290)) => {}
+                other => return other,
+            }
+        }
+        session.define(action, &create(how, session)).await
     }
 
     /// Changes the table where the load needs that, and leaves out what it holds; returns how many rows the commit moves.
@@ -251,7 +266,7 @@ impl Join {
         }
         if self.merge.rule.removes() {
             // What is not staged goes, also when nothing is.
-            self.destination(session).await?;
+            self.destination(session, request).await?;
         }
         if taken == 0 {
             return Ok(0);

@@ -129,7 +129,7 @@ impl<'a> Windows<'a> {
     }
 
     /// Rows from `from` on, those without a value never among them.
-    fn from(&self, from: Option<&CursorValue>) -> Result<Condition, ConnectorError> {
+    fn rows_from(&self, from: Option<&CursorValue>) -> Result<Condition, ConnectorError> {
         match from {
             Some(from) => Ok(Condition::from(&self.column, parameter(from)?)),
             None => Ok(Condition::plain(format!("{} IS NOT NULL", self.column))),
@@ -138,7 +138,7 @@ impl<'a> Windows<'a> {
 
     /// Rows of the window that begins at `start`.
     fn inside(&self, start: &CursorValue) -> Result<Condition, ConnectorError> {
-        let condition = self.from(Some(start))?;
+        let condition = self.rows_from(Some(start))?;
         Ok(match self.behind(start) {
             Some(end) => condition.and(Condition { sql: format!("{} < ?", self.column), parameters: vec![parameter(&end)?] }),
             None => condition,
@@ -153,7 +153,7 @@ impl<'a> Windows<'a> {
     /// The start of the first window from `from` on that holds a row.
     fn seek(&self, link: &mut Link<'_>, from: Option<&CursorValue>) -> Result<Option<CursorValue>, Halt> {
         let hint = self.index.map_or_else(String::new, |index| format!(" FORCE INDEX ({})", quote(index)));
-        let condition = self.from(from)?;
+        let condition = self.rows_from(from)?;
         let sql = format!("SELECT {0} FROM {1}{hint} WHERE {2} ORDER BY {0} LIMIT 1", self.column, self.described.from, condition.sql);
         let options = CollectorOptions { server: link.server, label: &self.described.label, choices: &[], key: &[], batch_rows: 2, batch_bytes: 1 << 20 };
         let mut row = Collector::new(&options)?;
@@ -204,7 +204,7 @@ impl<'a> Windows<'a> {
     fn read_in_order(&self, link: &mut Link<'_>, course: &mut Course, out: &mut Out) -> Result<(), Halt> {
         let batch_rows = self.request.batch_rows.max(1);
         let mut collector = collector(link, self.described, self.request)?;
-        let condition = self.from(course.lower())?;
+        let condition = self.rows_from(course.lower())?;
         let sql = format!("{} WHERE {} ORDER BY {}", self.select, condition.sql, self.column);
         let mut end = Some(i64::MIN);
         link.scan(&Query { sql, parameters: condition.parameters, watch: vec![self.place] }, &mut collector, |collector| {

@@ -3,7 +3,7 @@
 use crate::world::{World, load, staged};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use karat_plugin_api::{Committed, ConnectorError, ErrorKind, LoadRequest, WriteMode};
+use karat_plugin_api::{CommitRequest, Committed, ConnectorError, ErrorKind, LoadRequest, WindowBounds, WriteMode};
 use karat_spec::model::Deletes;
 use karat_testkit::servers::{ChaosProxy, Cut, Direction};
 use std::sync::Arc;
@@ -143,4 +143,29 @@ async fn a_large_load_that_differs_in_little_costs_little() {
     assert_eq!((next.rows_written, next.rows_removed), (10 + 59, 100 + 59));
     assert_eq!(world.database.query("SELECT table_rows FROM karat_commits"), "59910\n");
     assert_eq!(world.database.query("SELECT COUNT(*), SUM(name LIKE 'new%') FROM bronze_t"), "59910\t60\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_locked_takes_whole_loads_and_windows() {
+    for deletes in [Deletes::Hard, Deletes::Soft] {
+        let world = world!("a_table_that_is_locked_takes_whole_loads_and_windows");
+        let batch = |ids: &[i64]| {
+            let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+            let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(ids.to_vec())), new_null_array(&instant, ids.len())];
+            RecordBatch::try_new(Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, false), Field::new("_deleted_at", instant, true)])), columns).unwrap()
+        };
+        for (seq, ids, expected) in [(1, &[1, 2, 3][..], (3, 0)), (2, &[2, 4][..], (1, 2)), (3, &[4][..], (0, 1))] {
+            let (attempt, hi) = (format!("d{seq}"), i64::try_from(seq).unwrap());
+            let mut request = request(&world, &batch(ids), deletes, &attempt);
+            request.table.table_lock = true;
+            let done = load(&world.sink, request, batch(ids), world.commit(1, seq, &attempt, hi - 1, hi)).await.unwrap();
+            assert_eq!((done.rows_written, done.rows_removed), expected);
+        }
+        let mut request = request(&world, &batch(&[]), deletes, "w");
+        request.table.table_lock = true;
+        request.mode = WriteMode::Window { column: "_deleted_at".into(), key: vec!["id".into()] };
+        let everything = WindowBounds { from: None, until: None, with_null: true };
+        load(&world.sink, request, batch(&[7]), CommitRequest { window: Some(everything), ..world.commit(1, 4, "w", 3, 4) }).await.unwrap();
+        assert_eq!(world.database.query("SELECT id FROM bronze_t"), "7\n");
+    }
 }
