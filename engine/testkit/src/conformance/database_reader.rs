@@ -58,7 +58,7 @@ pub trait DatabaseReader: Send + Sync {
     /// A query whose answer differs once any row of the table was written again, even with the values that it had; `None` where nothing tells.
     fn writes_query(&self, table: &str) -> Option<String>;
 
-    /// Whether a floating-point column can hold what is no number.
+    /// Whether a floating-point column can hold what is no number, and zero with a sign.
     fn has_nan(&self) -> bool;
 
     /// A target in SQL: the parts of its name, quoted.
