@@ -10,6 +10,9 @@ use std::process::Command;
 /// Two readers on one snapshot, as many as the machine has processors to give.
 pub(super) const TWO_READERS: &str = "{ parallel: 2 }";
 
+const SOURCE_URL: &str = "SOURCE_URL";
+const TARGET_URL: &str = "TARGET_URL";
+
 /// One table, from where to where and how.
 pub(super) struct Pipeline<'a> {
     pub(super) from: System,
@@ -26,15 +29,20 @@ impl Pipeline<'_> {
     pub(super) fn write(&self, bench: &Bench<'_>, ground: &Ground, folder: &Path) -> Result<Job, ChoreError> {
         remove(folder)?;
         let file = folder.join("bench.yaml");
-        write_text(&file, &self.text(|system, database| ground.url(system, database)))?;
+        write_text(&file, &self.text())?;
         let word = |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| ChoreError::new(format!("`{}` is not UTF-8", path.display())));
-        Ok(ground.job(vec![word(&bench.karat)?, "run".into(), "--quiet".into(), word(&file)?]))
+        let mut job = ground.job(vec![word(&bench.karat)?, "run".into(), "--quiet".into(), word(&file)?]);
+        job.environment.insert(SOURCE_URL.to_owned(), ground.url(self.from, "source"));
+        if let Target::Database(system) = self.to {
+            job.environment.insert(TARGET_URL.to_owned(), ground.url(system, "target"));
+        }
+        Ok(job)
     }
 
-    fn text(&self, url: impl Fn(System, &str) -> String) -> String {
+    fn text(&self) -> String {
         let (target, to) = match self.to {
             Target::Parquet => ("{ type: files, path: lake, format: parquet }".to_owned(), "{ connection: target }".to_owned()),
-            Target::Database(system) => (format!("{{ type: {}, url: \"{}\" }}", system.name(), url(system, "target")), format!("{{ connection: target, table: {} }}", self.result)),
+            Target::Database(system) => (format!("{{ type: {}, url: \"${{{TARGET_URL}}}\" }}", system.name()), format!("{{ connection: target, table: {} }}", self.result)),
         };
         let how = match self.mode {
             Mode::Copy => format!("    chunk: {}\n", self.chunk),
@@ -43,10 +51,9 @@ impl Pipeline<'_> {
         };
         let layout = if self.to == Target::Parquet { "    layout: { compression: snappy, min_file_rows: 1_000_000 }\n" } else { "" };
         format!(
-            "version: 1\nconnections:\n  source: {{ type: {}, url: \"{}\" }}\n  target: {target}\n\
+            "version: 1\nconnections:\n  source: {{ type: {}, url: \"${{{SOURCE_URL}}}\" }}\n  target: {target}\n\
              bronze:\n  {table}:\n    from: {{ connection: source, table: {table} }}\n    key: [{}]\n    to: {to}\n{how}{layout}",
             self.from.name(),
-            url(self.from, "source"),
             key(self.table),
             table = self.table,
         )
@@ -107,8 +114,8 @@ mod tests {
             Pipeline { from: System::MySql, to: Target::Database(System::Postgres), table: "orders_sparse", result: "orders", mode: Mode::Increment, chunk: TWO_READERS };
 
         assert_eq!(
-            pipeline.text(|system, database| format!("{}://{database}", system.name())),
-            "version: 1\nconnections:\n  source: { type: mysql, url: \"mysql://source\" }\n  target: { type: postgres, url: \"postgres://target\" }\n\
+            pipeline.text(),
+            "version: 1\nconnections:\n  source: { type: mysql, url: \"${SOURCE_URL}\" }\n  target: { type: postgres, url: \"${TARGET_URL}\" }\n\
              bronze:\n  orders_sparse:\n    from: { connection: source, table: orders_sparse }\n    key: [id]\n    to: { connection: target, table: orders }\n    \
              cdc: { strategy: id, cursor: id }\n    load: { mode: append }\n"
         );

@@ -150,7 +150,7 @@ impl Contestant {
         };
         match trouble {
             None => self.outcome.samples.push(sample),
-            Some(trouble) if self.tool.standing == Standing::Karat => return Err(ChoreError::new(format!("{}: Karat {trouble}\n{}", workload.name, bench.last_words(20)))),
+            Some(trouble) if self.tool.standing == Standing::Karat => return Err(ChoreError::new(format!("{}: Karat {trouble}\n{}", workload.name, bench.last_words(40)))),
             Some(trouble) => self.outcome.trouble = Some(trouble),
         }
         Ok(())
