@@ -5,7 +5,7 @@ use crate::{ChoreError, write_text};
 use serde::Deserialize;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 const REQUIREMENTS: &str = include_str!("requirements.txt");
@@ -143,7 +143,7 @@ impl Ground {
         [
             ("BENCH_MYSQL_PORT", self.said.mysql_port.to_string()),
             ("BENCH_POSTGRES_PORT", self.said.postgres_port.to_string()),
-            ("BENCH_INGESTR", Path::new(&self.ingestr).display().to_string()),
+            ("BENCH_INGESTR", self.ingestr.display().to_string()),
         ]
     }
 }

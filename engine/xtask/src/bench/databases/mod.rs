@@ -43,7 +43,7 @@ fn compare(bench: &mut Bench<'_>, ground: &Ground, workload: &Workload) -> Resul
     let mut page = new_page(bench, ground, workload.title, workload.name)?;
     page.paragraph(&workload.text(bench.options.scale));
     page.paragraph(
-        "The tools take turns, each as a whole process from start to exit, and the tables show medians.\n\
+        "The tools take turns, each as a whole process from start to exit, and the tables show medians; one that takes more than a minute runs only once.\n\
          CPU and peak memory are those of the process and all its descendants together; what the servers take on the same processors is a column of its own.\n\
          A result counts only when all values of all rows equal those of the source, which DuckDB or the server itself compares; types that changed are named.",
     );
