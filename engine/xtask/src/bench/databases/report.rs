@@ -43,7 +43,8 @@ pub(super) fn verdict(outcomes: &[Outcome]) -> String {
     let least = |standing: Standing, of: fn(&Figures<'_>) -> f64| figures.iter().filter(|one| one.outcome.standing == standing).min_by(|one, two| of(one).total_cmp(&of(two)));
     let mut text = format!("Karat takes {} s", seconds(karat.wall));
     match least(Standing::Peer, |one| one.wall) {
-        None => text.push_str("; no peer has a right result."),
+        None if outcomes.iter().any(|outcome| outcome.standing == Standing::Peer) => text.push_str("; no peer has a right result."),
+        None => text.push('.'),
         Some(peer) => {
             let _ = write!(text, "; the fastest peer, {}, takes {} s: Karat is {}.", peer.outcome.title, seconds(peer.wall), times(peer.wall / karat.wall, ["as fast", "slower"]));
         }
