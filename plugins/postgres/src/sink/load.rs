@@ -125,7 +125,7 @@ impl PostgresLoad {
         };
         let is_straight = matches!(&self.way, Way::Merge(merging) if merging.is_straight()) && self.destination == Destination::Nowhere;
         let room = HOLD_STRAIGHT.min(self.request.memory_bytes / 2);
-        if is_straight && outbox.bytes() as u64 + batch.get_array_memory_size() as u64 <= room {
+        if is_straight && outbox.bytes() as u64 + size(batch) <= room {
             return outbox.keep(batch, self.taken);
         }
         self.open(session).await?;
@@ -316,7 +316,7 @@ impl Load for PostgresLoad {
             self.take(&mut session, &batch).await.map_err(|trouble| trouble.named(&format!("send rows to {}", self.name.label())))?;
             self.rows += batch.num_rows() as u64;
             self.taken += batch.num_rows() as u64;
-            self.bytes += batch.get_array_memory_size() as u64;
+            self.bytes += size(&batch);
         }
         self.session = Some(session);
         Ok(self.progress())
@@ -344,6 +344,11 @@ impl Load for PostgresLoad {
             was_already_applied: done.was_already_applied,
         })
     }
+}
+
+/// Bytes of the values of a batch; its buffers may have room for many more rows.
+fn size(batch: &RecordBatch) -> u64 {
+    batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size()) as u64).sum()
 }
 
 /// The version that readers can name: generation and batch.
