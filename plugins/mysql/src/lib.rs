@@ -33,9 +33,9 @@ impl Connector for Mysql {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            source_strategies: ["full", "id", "timestamp", "hybrid"].map(str::to_owned).to_vec(),
+            source_strategies: ["full", "id", "timestamp", "hybrid", "window", "diff"].map(str::to_owned).to_vec(),
             source_objects: ["table", "query"].map(str::to_owned).to_vec(),
-            load_modes: ["append", "upsert", "replace"].map(str::to_owned).to_vec(),
+            load_modes: ["append", "upsert", "replace", "window"].map(str::to_owned).to_vec(),
             atomic_position: true,
             settles_late_commits: true,
             ..Capabilities::default()

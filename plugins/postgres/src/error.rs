@@ -89,6 +89,7 @@ fn judge_state(code: &str) -> (ErrorKind, Option<&'static str>) {
         "55P03" => (ErrorKind::Busy, Some("another session holds a lock on the table; see `pg_locks`")),
         "57014" => (ErrorKind::Busy, Some("somebody cancelled the query at the server")),
         "53300" => (ErrorKind::Busy, Some("the server has no connection left: raise `max_connections`, or lower `jobs` and `parallel`")),
+        "21000" => (ErrorKind::BadData, Some("two rows of one load have the same key, or a subquery gives more than one row")),
         "53100" => (ErrorKind::NoSpace, Some("make room on the server's disk; an index on the cursor and the key saves sorting there")),
         "53400" => (ErrorKind::NoSpace, Some("the server's `temp_file_limit` is reached; an index on the cursor and the key saves sorting there")),
         "53200" => (ErrorKind::OutOfMemory, Some("the server has no memory left")),

@@ -1,7 +1,7 @@
 //! PostgreSQL, as source and target.
 //!
 //! Knows PostgreSQL's catalogue, types, snapshots and binary COPY; must not know how a run is scheduled.
-//! Read next: `schema.rs` (which type is read as what), then `source/keyset.rs` (what "new since last time" means).
+//! Read next: `schema.rs` (which type is read as what), then `source/keyset/mod.rs` (what "new since last time" means).
 
 mod client;
 mod config;
@@ -34,9 +34,9 @@ impl Connector for Postgres {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            source_strategies: ["full", "id", "timestamp", "hybrid"].map(str::to_owned).to_vec(),
+            source_strategies: ["full", "id", "timestamp", "hybrid", "window", "diff"].map(str::to_owned).to_vec(),
             source_objects: ["table", "query"].map(str::to_owned).to_vec(),
-            load_modes: ["append", "upsert", "replace"].map(str::to_owned).to_vec(),
+            load_modes: ["append", "upsert", "replace", "window"].map(str::to_owned).to_vec(),
             atomic_position: true,
             settles_late_commits: true,
             ..Capabilities::default()

@@ -58,6 +58,9 @@ pub trait DatabaseReader: Send + Sync {
     /// A query whose answer differs once any row of the table was written again, even with the values that it had; `None` where nothing tells.
     fn writes_query(&self, table: &str) -> Option<String>;
 
+    /// Whether a floating-point column can hold what is no number, and zero with a sign.
+    fn has_nan(&self) -> bool;
+
     /// A target in SQL: the parts of its name, quoted.
     fn table(&self, target: &str) -> String {
         target.split('.').map(|part| self.quoted(part)).collect::<Vec<_>>().join(".")
@@ -115,6 +118,10 @@ impl DatabaseReader for PostgresReader {
     fn writes_query(&self, table: &str) -> Option<String> {
         Some(format!("SELECT ctid, xmin FROM {table} ORDER BY ctid"))
     }
+
+    fn has_nan(&self) -> bool {
+        true
+    }
 }
 
 impl DatabaseReader for MariaDbReader {
@@ -145,5 +152,9 @@ impl DatabaseReader for MariaDbReader {
 
     fn writes_query(&self, _: &str) -> Option<String> {
         None
+    }
+
+    fn has_nan(&self) -> bool {
+        false
     }
 }

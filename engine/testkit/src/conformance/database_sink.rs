@@ -1,6 +1,7 @@
 //! What every sink made of a database promises: loads, commits, conflicts, seen through the sink and through the database's own client.
 //!
-//! Read next: `database_values.rs` for what happens to values, `database_reader.rs` for the independent reader.
+//! Read next: `database_windows.rs` and `database_diffs.rs` for what whole windows and whole loads replace, `database_values.rs` for what happens to
+//! values, `database_reader.rs` for the independent reader.
 
 use super::database_reader::{DatabaseReader, Form};
 use crate::servers::Session;
@@ -41,7 +42,7 @@ impl DatabaseSinkUnderTest {
         self.reader.database().query(&self.reader.tables_query()).lines().map(str::to_owned).collect()
     }
 
-    async fn record(&self) -> Option<CommitRecord> {
+    pub(super) async fn record(&self) -> Option<CommitRecord> {
         match self.sink.target_state(&stream(), &self.target()).await {
             Ok(TargetState::Present { record, .. }) => record.filter(|record| record.stream == stream()),
             Ok(TargetState::Absent) => None,
@@ -93,7 +94,7 @@ fn rows(rows: &[(i64, Option<&str>)]) -> RecordBatch {
     RecordBatch::try_new(schema(), vec![ids, names]).unwrap()
 }
 
-fn at(value: i64) -> Position {
+pub(super) fn at(value: i64) -> Position {
     if value == 0 { Position::Start } else { Position::Cursor { values: vec![CursorValue::Int(value)], tail: None, unsettled: None } }
 }
 
@@ -114,7 +115,7 @@ fn expected(rows: &[(i64, Option<&str>)]) -> Vec<(i64, Option<String>)> {
     rows.iter().map(|(id, name)| (*id, name.map(str::to_owned))).collect()
 }
 
-fn from_hex(text: &str) -> String {
+pub(super) fn from_hex(text: &str) -> String {
     let bytes = (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap());
     String::from_utf8(bytes.collect()).unwrap()
 }
@@ -164,7 +165,7 @@ pub async fn a_replacement_swaps_all_rows(under_test: DatabaseSinkUnderTest) {
 }
 
 /// Ends the watching thread, also when the case panics.
-struct Watch(Arc<AtomicBool>);
+pub(super) struct Watch(pub(super) Arc<AtomicBool>);
 
 impl Drop for Watch {
     fn drop(&mut self) {

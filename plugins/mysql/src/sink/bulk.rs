@@ -35,6 +35,8 @@ pub(crate) struct Destination {
     pub(crate) columns: Vec<Written>,
     /// A leading column that numbers the rows.
     pub(crate) ordinal: Option<String>,
+    /// Only the connection that made the table sees it.
+    pub(crate) is_private: bool,
 }
 
 impl Destination {

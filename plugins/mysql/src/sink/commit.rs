@@ -1,17 +1,20 @@
 //! The one atomic step of a commit: a rename for a new generation, a short transaction for rows that join a table.
 
 use crate::sink::bulk::Sent;
+use crate::sink::compare::{Changes, Comparison};
 use crate::sink::define::{self, loaded_types};
 use crate::sink::indexes;
 use crate::sink::ledger::{Entry, Pending, Row, Step, step};
 use crate::sink::live;
 use crate::sink::load::MysqlLoad;
-use crate::sink::merge::Rule;
+use crate::sink::merge::{Moved, Rule};
 use crate::sink::retry;
-use crate::sink::route::{Beside, Route};
+use crate::sink::route::{Beside, Join, Route};
 use crate::sink::session::{Session, is_lost};
 use crate::sink::swap::{self, Swap, Swapped};
+use crate::sink::window;
 use karat_plugin_api::{CommitRecord, CommitRequest, Committed, ConnectorError, ErrorKind};
+use karat_spec::model::Deletes;
 use std::time::Instant;
 
 /// What one try of a transaction came to.
@@ -21,11 +24,13 @@ enum Tried {
     MustSettle,
 }
 
-/// What a statement did to the table.
-#[derive(Debug, Clone, Copy, Default)]
-struct Moved {
-    written: u64,
-    replaced: u64,
+/// What a window or a whole load replaces, found before the transaction that does it.
+#[derive(Debug, Clone)]
+enum Found {
+    /// The rows of the table that meet this condition go, and all staged ones come.
+    Whole(String),
+    /// Only what differs.
+    Changes { scope: String, changes: Changes },
 }
 
 impl MysqlLoad {
@@ -34,7 +39,7 @@ impl MysqlLoad {
         let committed = match &self.route {
             Route::Beside(beside) => self.place(&mut session, beside, &request).await?,
             Route::Join(_) | Route::Placed => {
-                let joined = self.join(&mut session, &request).await;
+                let joined = self.join_alone(&mut session, &request).await;
                 let rebuilt = self.build_indexes(&mut session, joined.as_ref().err()).await;
                 let committed = joined?;
                 rebuilt.map_err(after_commit)?;
@@ -43,7 +48,7 @@ impl MysqlLoad {
         };
         if !committed.was_already_applied {
             if let Route::Join(join) = &self.route
-                && self.taken.rows > 0
+                && (self.taken.rows > 0 || join.merge.rule.removes())
             {
                 join.merge.settle(&mut session).await.map_err(after_commit)?;
             }
@@ -126,6 +131,63 @@ impl MysqlLoad {
             .with_help("see that only one run writes the pipeline at a time, then run again")
     }
 
+    /// Windows of one table are replaced one after the other.
+    async fn join_alone(&mut self, session: &mut Session, request: &CommitRequest) -> Result<Committed, ConnectorError> {
+        if request.window.is_none() {
+            return self.join(session, request).await;
+        }
+        window::lock(session, &self.name).await?;
+        let joined = self.join(session, request).await;
+        match &joined {
+            // The lock ended with the connection.
+            Err(error) if is_lost(error) || error.kind() == ErrorKind::UnknownOutcome => {}
+            Err(_) => window::unlock(session, &self.name).await?,
+            Ok(_) => window::unlock(session, &self.name).await.map_err(after_commit)?,
+        }
+        joined
+    }
+
+    /// The comparison of the staged rows with the table; `None` for rules that do not compare.
+    fn comparison<'a>(&'a self, join: &'a Join, scope: String) -> Option<Comparison<'a>> {
+        let (deletes, max_delete) = match &join.merge.rule {
+            Rule::Window { .. } => (Deletes::Hard, None),
+            Rule::Diff { deletes, max_delete, .. } => (*deletes, Some(*max_delete)),
+            Rule::Add | Rule::Once(_) | Rule::Copies | Rule::Replace { .. } => return None,
+        };
+        let key = join.merge.rule.compared_key()?;
+        Some(Comparison { merge: &join.merge, live: &self.name, key, scope, deletes, max_delete })
+    }
+
+    /// Finds what a window or a whole load replaces, if the commit can take effect at all.
+    async fn find(&self, session: &mut Session, request: &CommitRequest) -> Result<Option<Found>, ConnectorError> {
+        let Route::Join(join) = &self.route else { return Ok(None) };
+        if !join.merge.rule.removes() {
+            return Ok(None);
+        }
+        let row = self.ledger.read(session).await?;
+        let marker = self.marker(session).await?;
+        let newest = row.of_table(marker.as_deref()).map(|entry| &entry.record);
+        let is_next = step(newest, &request.record) == Step::Extends && marker.is_some_and(|marker| self.is_expected(&marker));
+        if row.pending.is_some() || !is_next {
+            // The transaction finds that out for good.
+            return Ok(None);
+        }
+        let scope = match (&join.merge.rule, &request.window) {
+            (Rule::Window { column, .. }, Some(bounds)) => {
+                // Without rows to compare, a range of the column says it all.
+                if self.staged == 0 || join.merge.rule.compared_key().is_none() {
+                    return window::condition("", column, bounds).map(|condition| Some(Found::Whole(condition)));
+                }
+                window::condition("karat_l.", column, bounds)?
+            }
+            (Rule::Window { .. }, None) => return Err(ConnectorError::new(ErrorKind::Bug, "a window without bounds")),
+            _ => "TRUE".to_owned(),
+        };
+        let Some(comparison) = self.comparison(join, scope) else { return Ok(None) };
+        let changes = comparison.run(session, self.staged).await?;
+        Ok(Some(Found::Changes { scope: comparison.scope, changes }))
+    }
+
     /// Moves the staged rows into the table, as often as it takes.
     async fn join(&mut self, session: &mut Session, request: &CommitRequest) -> Result<Committed, ConnectorError> {
         if let Route::Join(join) = &self.route
@@ -133,10 +195,14 @@ impl MysqlLoad {
         {
             define::expect_key_index(key, &join.live)?;
         }
+        let mut found = None;
         let mut failures = 0;
         loop {
+            if found.is_none() {
+                found = self.find(session, request).await?;
+            }
             let started = Instant::now();
-            let error = match self.try_join(session, request).await {
+            let error = match self.try_join(session, request, found.as_ref()).await {
                 Ok(Tried::Committed(committed)) => {
                     let (rows, bytes) = (self.taken.rows, self.taken.bytes);
                     self.pace.observe(rows, bytes, started.elapsed());
@@ -168,7 +234,7 @@ impl MysqlLoad {
         }
     }
 
-    async fn try_join(&self, session: &mut Session, request: &CommitRequest) -> Result<Tried, ConnectorError> {
+    async fn try_join(&self, session: &mut Session, request: &CommitRequest, found: Option<&Found>) -> Result<Tried, ConnectorError> {
         let record = &request.record;
         if self.request.table.table_lock {
             session.define("begin a transaction", "SET autocommit = 0").await?;
@@ -200,11 +266,11 @@ impl MysqlLoad {
             self.end(session, "ROLLBACK").await?;
             return Err(self.conflict(newest, record));
         };
-        let moved = self.move_rows(session).await?;
+        let Some(moved) = self.move_rows(session, found).await? else { return Ok(Tried::MustSettle) };
         let before = newest.map_or(0, |entry| entry.table_rows);
         let mut types = newest.map(|entry| entry.types.clone()).unwrap_or_default();
         types.extend(loaded_types(&self.request.schema));
-        let entry = Entry { record: CommitRecord { rows: moved.written, ..record.clone() }, marker, table_rows: before + moved.written - moved.replaced, types };
+        let entry = Entry { record: CommitRecord { rows: moved.written, ..record.clone() }, marker, table_rows: before.saturating_add_signed(moved.grown), types };
         self.ledger.write(session, &entry, &request.run_id).await?;
         if let Err(error) = session.define("commit", "COMMIT").await {
             // Once it was sent, only an answer of the server that it rolled back tells what became of it.
@@ -220,7 +286,7 @@ impl MysqlLoad {
         Ok(Tried::Committed(Committed {
             version: version(record),
             rows_written: moved.written,
-            rows_removed: moved.replaced,
+            rows_removed: moved.removed,
             files: 0,
             bytes: self.sent_bytes,
             was_already_applied: false,
@@ -242,18 +308,36 @@ impl MysqlLoad {
         }
     }
 
-    async fn move_rows(&self, session: &mut Session) -> Result<Moved, ConnectorError> {
-        let Route::Join(join) = &self.route else { return Ok(Moved::default()) };
-        if self.staged == 0 {
-            return Ok(Moved::default());
+    /// Changes the table; `None` when what there is to change was not found, because the commit could not have taken effect then.
+    async fn move_rows(&self, session: &mut Session, found: Option<&Found>) -> Result<Option<Moved>, ConnectorError> {
+        let Route::Join(join) = &self.route else { return Ok(Some(Moved::default())) };
+        let mut moved = Moved::default();
+        match found {
+            None if join.merge.rule.removes() => return Ok(None),
+            Some(Found::Changes { scope, changes }) => {
+                return match self.comparison(join, scope.clone()) {
+                    Some(comparison) => comparison.apply(session, changes).await.map(Some),
+                    None => Ok(None),
+                };
+            }
+            Some(Found::Whole(condition)) => {
+                let sql = format!("DELETE FROM {} WHERE {condition}", self.name.sql());
+                moved.removed = session.run(&format!("empty a window of `{}`", self.name), &sql).await?.affected;
+            }
+            None => {}
         }
-        let done = session.run(&format!("move rows into `{}`", self.name), &join.merge.statement(&self.name, session.dialect)).await?;
-        if done.records != self.staged {
-            return Err(ConnectorError::new(ErrorKind::Corrupt, format!("{} rows were staged for `{}`, but {} were moved", self.staged, self.name, done.records)));
+        if self.staged > 0 {
+            let done = session.run(&format!("move rows into `{}`", self.name), &join.merge.statement(&self.name, session.dialect)).await?;
+            if done.records != self.staged {
+                return Err(ConnectorError::new(ErrorKind::Corrupt, format!("{} rows were staged for `{}`, but {} were moved", self.staged, self.name, done.records)));
+            }
+            // A row that was there counts twice when it changed, and not at all when it did not.
+            let replaced = done.duplicates.min(done.affected / 2);
+            moved.written = done.affected - replaced;
+            moved.removed += replaced;
         }
-        // A row that was there counts twice when it changed, and not at all when it did not.
-        let replaced = done.duplicates.min(done.affected / 2);
-        Ok(Moved { written: done.affected - replaced, replaced })
+        moved.grown = moved.written.cast_signed() - moved.removed.cast_signed();
+        Ok(Some(moved))
     }
 
     async fn end(&self, session: &mut Session, how: &str) -> Result<(), ConnectorError> {

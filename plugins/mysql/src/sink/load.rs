@@ -10,9 +10,9 @@ use crate::sink::route::{Join, Route, route};
 use crate::sink::session::Session;
 use crate::sink::swap::{self, Spares, drop_table};
 use crate::sink::{Abandoned, ledger_of};
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use async_trait::async_trait;
-use karat_plugin_api::{CommitRequest, Committed, ConnectorError, ErrorKind, Load, LoadRequest, Staged, WriteProgress};
+use karat_plugin_api::{CommitRequest, Committed, ConnectorError, ErrorKind, Load, LoadRequest, Staged, WriteMode, WriteProgress};
 use std::sync::Arc;
 
 /// Bytes after which a new table is put in place, when rows can join it afterwards: enough to be fast, little enough to do again.
@@ -113,8 +113,7 @@ impl MysqlLoad {
         }
         let mut session = self.take_session()?;
         let destination = self.destination(&mut session).await?;
-        let is_direct = destination.ordinal.is_none();
-        let more = if is_direct { self.request.table.workers.clamp(1, MOST_WORKERS) - 1 } else { 0 };
+        let more = if destination.is_private { 0 } else { self.request.table.workers.clamp(1, MOST_WORKERS) - 1 };
         self.lanes.push(Lane::start(session, Arc::clone(&destination)));
         for _ in 0..more {
             let session = Session::open(&self.server).await?;
@@ -123,7 +122,8 @@ impl MysqlLoad {
         Ok(())
     }
 
-    async fn destination(&mut self, session: &mut Session) -> Result<Arc<Destination>, ConnectorError> {
+    /// Rows join the table that this load has put in place.
+    async fn join_placed(&mut self, session: &mut Session) -> Result<(), ConnectorError> {
         if matches!(self.route, Route::Placed) {
             let live = LiveTable::read(session, &self.name).await?;
             let live = live.ok_or_else(|| ConnectorError::new(ErrorKind::Conflict, format!("table `{}` is gone since it was put in place", self.name)))?;
@@ -131,9 +131,14 @@ impl MysqlLoad {
             let marker = marker.ok_or_else(|| ConnectorError::new(ErrorKind::Conflict, format!("table `{}` was replaced by somebody else", self.name)))?;
             self.route = Route::Join(Box::new(Join::new(session, &self.request, live, marker, false)?));
         }
+        Ok(())
+    }
+
+    async fn destination(&mut self, session: &mut Session) -> Result<Arc<Destination>, ConnectorError> {
+        self.join_placed(session).await?;
         match &mut self.route {
             Route::Beside(beside) => beside.destination(session, &self.request).await,
-            Route::Join(join) => join.destination(session).await,
+            Route::Join(join) => join.destination(session, &self.request).await,
             Route::Placed => Err(ConnectorError::new(ErrorKind::Bug, "a load that knows no table")),
         }
     }
@@ -176,7 +181,7 @@ impl Load for MysqlLoad {
         let rows = batch.num_rows() as u64;
         if rows > 0 {
             self.open().await?;
-            let bytes = batch.get_array_memory_size() as u64;
+            let bytes = bytes_of(&batch);
             let at = self.turn % self.lanes.len().max(1);
             let lane = self.lanes.get_mut(at).ok_or_else(|| ConnectorError::new(ErrorKind::Bug, "a load without a connection"))?;
             lane.send(batch, self.ordinal).await?;
@@ -194,6 +199,9 @@ impl Load for MysqlLoad {
         }
         let mut session = self.take_session()?;
         let taken = self.taken.rows;
+        if matches!(self.request.mode, WriteMode::Window { .. } | WriteMode::Diff { .. }) {
+            self.join_placed(&mut session).await?;
+        }
         self.staged = match &mut self.route {
             Route::Beside(beside) => beside.fill(&mut session, &self.request, taken).await?,
             Route::Join(join) => join.prepare(&mut session, &self.request, &self.ledger, taken).await?,
@@ -206,6 +214,12 @@ impl Load for MysqlLoad {
     async fn commit(&mut self, request: CommitRequest) -> Result<Committed, ConnectorError> {
         self.make_visible(request).await
     }
+}
+
+/// About how many bytes a batch holds; it may be a part of a larger one.
+fn bytes_of(batch: &RecordBatch) -> u64 {
+    let of = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size());
+    batch.columns().iter().map(of).sum::<usize>() as u64
 }
 
 impl Drop for MysqlLoad {

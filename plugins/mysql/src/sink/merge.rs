@@ -10,6 +10,7 @@ use crate::sink::define::{ORDINAL, Wanted};
 use crate::sink::live::TableName;
 use crate::sink::session::{Session, idents};
 use karat_plugin_api::ConnectorError;
+use karat_spec::model::Deletes;
 
 /// The staging table and where its rows go.
 #[derive(Debug, Clone)]
@@ -22,8 +23,19 @@ pub(crate) struct Merge {
     pub(crate) rule: Rule,
 }
 
+/// What a transaction did to the table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Moved {
+    /// Rows added, or put in the place of others.
+    pub(crate) written: u64,
+    /// Rows replaced or removed.
+    pub(crate) removed: u64,
+    /// Rows that the table has more now.
+    pub(crate) grown: i64,
+}
+
 /// What happens to rows that the table may hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Rule {
     /// All rows are added.
     Add,
@@ -33,10 +45,30 @@ pub(crate) enum Rule {
     Copies,
     /// Rows replace those of the same key; of rows with one key the greatest wins, where a batch may have several.
     Replace { key: Vec<String>, winner: Option<Vec<String>> },
+    /// Rows replace those of a window of this column, and those of the same keys; without a key only the window counts.
+    Window { column: String, key: Vec<String> },
+    /// Rows are all there are.
+    Diff { key: Vec<String>, deletes: Deletes, max_delete: f64 },
+}
+
+impl Rule {
+    /// The key that rows are staged by, where they are compared with those of the table; else they are numbered.
+    pub(crate) fn compared_key(&self) -> Option<&[String]> {
+        match self {
+            Self::Window { key, .. } | Self::Diff { key, .. } => Some(key.as_slice()).filter(|key| !key.is_empty()),
+            Self::Add | Self::Once(_) | Self::Copies | Self::Replace { .. } => None,
+        }
+    }
+
+    /// Whether a commit without rows changes the table, too.
+    pub(crate) fn removes(&self) -> bool {
+        matches!(self, Self::Window { .. } | Self::Diff { .. })
+    }
 }
 
 impl Merge {
-    fn helper(&self, name: &str) -> String {
+    /// Another temporary table of the session.
+    pub(crate) fn helper(&self, name: &str) -> String {
         self.stage.sibling(&format!("karat_{name}")).sql()
     }
 
@@ -54,7 +86,7 @@ impl Merge {
                 Ok(session.run(&format!("look for rows that `{live}` holds"), &sql).await?.affected)
             }
             (Rule::Copies, Some(live)) => self.leave_out_copies(session, live).await,
-            (Rule::Add | Rule::Once(_) | Rule::Copies | Rule::Replace { winner: None, .. }, _) => Ok(0),
+            (Rule::Add | Rule::Once(_) | Rule::Copies | Rule::Replace { winner: None, .. } | Rule::Window { .. } | Rule::Diff { .. }, _) => Ok(0),
         }
     }
 
@@ -148,25 +180,31 @@ impl Merge {
 
     /// The statement that moves the staged rows into the table.
     pub(crate) fn statement(&self, table: &TableName, dialect: Dialect) -> String {
-        let names = self.names();
+        let from = format!("{} AS karat_s", self.stage.sql());
+        let Rule::Replace { key, .. } = &self.rule else { return self.insert(table, &from, &format!("karat_s.{ORDINAL}")) };
+        // In the order of the key, writers of one table meet in one order, and pages are filled one after the other.
+        let order: Vec<String> = key.iter().map(|name| format!("karat_s.{}", quote(name))).collect();
+        format!("{} ON DUPLICATE KEY UPDATE {}", self.insert(table, &from, &order.join(", ")), self.updates(dialect, key))
+    }
+
+    /// The statement that adds rows of a join in which the staged ones are `karat_s`.
+    pub(crate) fn insert(&self, table: &TableName, from: &str, order: &str) -> String {
         let select: Vec<String> = self.columns.iter().map(|column| format!("karat_s.{}", quote(&column.name))).collect();
-        let order = match &self.rule {
-            // In the order of the key, writers of one table meet in one order, and pages are filled one after the other.
-            Rule::Replace { key, .. } => key.iter().map(|name| format!("karat_s.{}", quote(name))).collect::<Vec<_>>().join(", "),
-            Rule::Add | Rule::Once(_) | Rule::Copies => format!("karat_s.{ORDINAL}"),
-        };
-        let sql = format!("INSERT INTO {} ({names}) SELECT {} FROM {} AS karat_s ORDER BY {order}", table.sql(), select.join(", "), self.stage.sql());
-        let Rule::Replace { key, .. } = &self.rule else { return sql };
+        format!("INSERT INTO {} ({}) SELECT {} FROM {from} ORDER BY {order}", table.sql(), self.names(), select.join(", "))
+    }
+
+    /// What takes the place of a row that is there: all columns but those that stay.
+    pub(crate) fn updates(&self, dialect: Dialect, staying: &[String]) -> String {
         let update = |column: &Wanted| {
             let name = quote(&column.name);
             // MySQL warns about `VALUES()`, which MariaDB prefers.
             if dialect.is_mariadb { format!("{name} = VALUES({name})") } else { format!("{name} = karat_s.{name}") }
         };
-        let mut updates: Vec<String> = self.columns.iter().filter(|column| !key.contains(&column.name)).map(update).collect();
+        let mut updates: Vec<String> = self.columns.iter().filter(|column| !staying.contains(&column.name)).map(update).collect();
         if updates.is_empty() {
             // A table that is all key: the row that is there is the row.
             updates.extend(self.columns.iter().take(1).map(update));
         }
-        format!("{sql} ON DUPLICATE KEY UPDATE {}", updates.join(", "))
+        updates.join(", ")
     }
 }

@@ -6,6 +6,7 @@
 mod bulk;
 mod column;
 mod commit;
+mod compare;
 mod define;
 mod encode;
 mod indexes;
@@ -18,6 +19,7 @@ mod retry;
 mod route;
 mod session;
 mod swap;
+mod window;
 
 use crate::config::Server;
 use async_trait::async_trait;

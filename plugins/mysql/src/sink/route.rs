@@ -1,13 +1,14 @@
 //! Where the rows of a load go: into a table on the side that takes the live one's place, or through a temporary table into the live one.
 
 use crate::sink::bulk::Destination;
-use crate::sink::define::{self, Fit, ORDINAL};
+use crate::sink::define::{self, Fit, ORDINAL, Staging, Wanted};
 use crate::sink::indexes;
 use crate::sink::ledger::{Entry, Ledger};
 use crate::sink::live::{self, LiveTable, TableName};
 use crate::sink::merge::{Merge, Rule};
-use crate::sink::session::Session;
+use crate::sink::session::{Session, code_of};
 use crate::sink::swap::Spares;
+use crate::sink::window;
 use karat_plugin_api::{ConnectorError, ErrorKind, LoadRequest, WriteMode};
 use std::sync::Arc;
 
@@ -129,10 +130,10 @@ impl Beside {
         let destination = match &mut self.merge {
             Some(merge) => {
                 merge.columns = columns;
-                session.define("make the staging table", &define::create_stage(&merge.stage, &merge.columns, session.dialect)).await?;
-                Destination { table: merge.stage.clone(), columns: define::written(&merge.columns), ordinal: Some(ORDINAL.to_owned()) }
+                session.define("make the staging table", &define::create_stage(&merge.stage, &merge.columns, Staging::Numbered, session.dialect)).await?;
+                Destination { table: merge.stage.clone(), columns: define::written(&merge.columns), ordinal: Some(ORDINAL.to_owned()), is_private: true }
             }
-            None => Destination { table: self.shadow.clone(), columns: define::written(&columns), ordinal: None },
+            None => Destination { table: self.shadow.clone(), columns: define::written(&columns), ordinal: None, is_private: false },
         };
         let destination = Arc::new(destination);
         self.destination = Some(Arc::clone(&destination));
@@ -157,7 +158,7 @@ impl Beside {
             None => {
                 let columns = define::wanted(request, session.dialect)?;
                 session.define(&action, &define::create(&self.shadow, &columns, &key, &self.remark, session.dialect)).await?;
-                self.indexes = define::identity_index(request, &columns).into_iter().collect();
+                self.indexes = define::identity_index(request, &columns).into_iter().chain(define::window_index(request)).collect();
                 if let Some(live) = &self.live {
                     let kept = indexes::that_fit(session, live, &columns).await?;
                     self.indexes.extend(kept);
@@ -198,9 +199,20 @@ fn is_like(request: &LoadRequest, live: &LiveTable, key: &[String], session: &Se
     has_only_those && keeps_nulls && fits && primary == key
 }
 
+/// Names of columns are the same in any case: these are the table's.
+fn as_in_table(key: &[String], columns: &[Wanted]) -> Vec<String> {
+    let named = |name: &String| columns.iter().find(|column| column.name.eq_ignore_ascii_case(name)).map_or_else(|| name.clone(), |column| column.name.clone());
+    key.iter().map(named).collect()
+}
+
 impl Join {
     pub(super) fn new(session: &Session, request: &LoadRequest, live: LiveTable, marker: String, needs_marker: bool) -> Result<Self, ConnectorError> {
-        let Fit { columns, mut changes } = define::fit(request, &live, session.dialect)?;
+        let fit = define::fit(request, &live, session.dialect)?;
+        if let WriteMode::Window { column, .. } = &request.mode {
+            window::expect_column(column, &fit)?;
+            window::warn_without_index(column, &live);
+        }
+        let Fit { columns, mut changes } = fit;
         if needs_marker {
             let remark = live.remark();
             let comment = if remark.is_empty() { marker.clone() } else { format!("{remark} {marker}") };
@@ -208,21 +220,41 @@ impl Join {
         }
         let rule = match &request.mode {
             WriteMode::Append { once_by: None } | WriteMode::Replace => Rule::Add,
-            WriteMode::Window { .. } | WriteMode::Diff { .. } => return Err(ConnectorError::new(ErrorKind::Unsupported, "not by this sink")),
             WriteMode::Append { once_by: Some(identity) } if identity.len() >= request.schema.fields().len() => Rule::Copies,
             WriteMode::Append { once_by: Some(identity) } => Rule::Once(identity.clone()),
             WriteMode::Upsert { key, unique_in_read, order_by } => Rule::Replace { key: key.clone(), winner: (!unique_in_read).then(|| order_by.clone()) },
+            WriteMode::Window { column, key } => Rule::Window { column: column.clone(), key: as_in_table(key, &columns) },
+            WriteMode::Diff { key, deletes, max_delete } => Rule::Diff { key: as_in_table(key, &columns), deletes: *deletes, max_delete: *max_delete },
         };
+        if let Some(key) = rule.compared_key() {
+            define::expect_key_index(key, &live)?;
+        }
         let merge = Merge { stage: stage_of(&live.name), columns, rule };
         Ok(Self { live, marker, merge, changes, is_stage_made: false, indexes_are_off: false })
     }
 
-    pub(super) async fn destination(&mut self, session: &mut Session) -> Result<Arc<Destination>, ConnectorError> {
+    pub(super) async fn destination(&mut self, session: &mut Session, request: &LoadRequest) -> Result<Arc<Destination>, ConnectorError> {
         if !self.is_stage_made {
-            session.define("make the staging table", &define::create_stage(&self.merge.stage, &self.merge.columns, session.dialect)).await?;
+            self.make_stage(session, request).await?;
             self.is_stage_made = true;
         }
-        Ok(Arc::new(Destination { table: self.merge.stage.clone(), columns: define::written(&self.merge.columns), ordinal: Some(ORDINAL.to_owned()) }))
+        let ordinal = self.merge.rule.compared_key().is_none().then(|| ORDINAL.to_owned());
+        Ok(Arc::new(Destination { table: self.merge.stage.clone(), columns: define::written(&self.merge.columns), ordinal, is_private: true }))
+    }
+
+    async fn make_stage(&self, session: &mut Session, request: &LoadRequest) -> Result<(), ConnectorError> {
+        let action = "make the staging table";
+        let create = |how, session: &Session| define::create_stage(&self.merge.stage, &self.merge.columns, how, session.dialect);
+        let how = self.merge.rule.compared_key().map_or(Staging::Numbered, Staging::Keyed);
+        // Whole windows are staged at once, however large they are, and so is what waits until indexes are built anew.
+        if session.dialect.is_mariadb && !self.merge.rule.removes() && !request.table.disable_indexes {
+            match session.define(action, &create(Staging::Few, session)).await {
+                // Servers can be told to have one engine only.
+                Err(error) if matches!(code_of(&error), Some(1286 | 1290)) => {}
+                other => return other,
+            }
+        }
+        session.define(action, &create(how, session)).await
     }
 
     /// Changes the table where the load needs that, and leaves out what it holds; returns how many rows the commit moves.
@@ -231,6 +263,10 @@ impl Join {
             let sql = format!("ALTER TABLE {} {}", self.live.name.sql(), self.changes.join(", "));
             session.define(&format!("change table `{}`", self.live.name), &sql).await?;
             self.changes.clear();
+        }
+        if self.merge.rule.removes() {
+            // What is not staged goes, also when nothing is.
+            self.destination(session, request).await?;
         }
         if taken == 0 {
             return Ok(0);

@@ -51,7 +51,7 @@ fn read_alone(link: &mut Link<'_>, described: &Described, request: &ReadRequest,
 
 /// Sessions whose snapshots show the same rows of this table: they are taken while nobody can write to it. `None` when that is not allowed, or
 /// would take too long.
-fn same_snapshots<'a>(link: &mut Link<'a>, described: &Described, readers: usize) -> Result<Option<Vec<Link<'a>>>, ConnectorError> {
+pub(super) fn same_snapshots<'a>(link: &mut Link<'a>, described: &Described, readers: usize) -> Result<Option<Vec<Link<'a>>>, ConnectorError> {
     let mut links = Vec::with_capacity(readers);
     for _ in 0..readers {
         let mut opened = Link::open(link.server, link.brake, link.readers)?;

@@ -1,5 +1,6 @@
 //! What a source must not have done since last time, and rows that no cursor covers.
 
+use super::catalogue::Described;
 use super::comparison::Condition;
 use super::keyset::Keyset;
 use super::reader::{Halt, Link};
@@ -31,15 +32,7 @@ impl Keyset<'_> {
     }
 
     pub(super) fn exists(&self, link: &mut Link<'_>, condition: &Condition) -> Result<bool, Halt> {
-        let sql = format!("SELECT 1 FROM {} WHERE {} LIMIT 1", self.from, condition.sql);
-        let failed = |fault| Halt::Failed(crate::error::wrap(&format!("read {}", self.described.label), link.server, fault));
-        let mut rows = link.session.rows(&sql, &condition.parameters).map_err(failed)?;
-        let mut found = false;
-        while rows.next().map_err(failed)?.is_some() {
-            found = true;
-        }
-        rows.finish().map_err(failed)?;
-        Ok(found)
+        exists(link, self.described, &self.from, condition)
     }
 
     /// Without a counter nobody knows whether the newest rows were deleted or the table was restored.
@@ -66,4 +59,17 @@ impl Keyset<'_> {
         }
         Ok(true)
     }
+}
+
+/// True when a row meets the condition.
+pub(super) fn exists(link: &mut Link<'_>, described: &Described, from: &str, condition: &Condition) -> Result<bool, Halt> {
+    let sql = format!("SELECT 1 FROM {from} WHERE {} LIMIT 1", condition.sql);
+    let failed = |fault| Halt::Failed(crate::error::wrap(&format!("read {}", described.label), link.server, fault));
+    let mut rows = link.session.rows(&sql, &condition.parameters).map_err(failed)?;
+    let mut found = false;
+    while rows.next().map_err(failed)?.is_some() {
+        found = true;
+    }
+    rows.finish().map_err(failed)?;
+    Ok(found)
 }

@@ -3,6 +3,7 @@
 mod catalogue;
 mod collect;
 mod comparison;
+mod course;
 mod decode;
 mod full;
 mod guards;
@@ -15,6 +16,7 @@ mod settle;
 mod standing;
 mod tail;
 mod value;
+mod windows;
 
 use crate::config::Server;
 use crate::error::wrap;
@@ -56,9 +58,10 @@ impl Source for MysqlSource {
         match &request.strategy {
             ReadStrategy::Full => {}
             ReadStrategy::Keyset { after, .. } => keyset::check_position(after)?,
-            ReadStrategy::NewFiles { .. } | ReadStrategy::Windows { .. } => {
+            ReadStrategy::Windows { after, .. } => windows::check_position(after)?,
+            ReadStrategy::NewFiles { .. } => {
                 return Err(ConnectorError::new(ErrorKind::Unsupported, "a `mysql` connection has tables, not files")
-                    .with_help("choose the strategy `full`, `id`, `timestamp` or `hybrid`"));
+                    .with_help("choose the strategy `full`, `id`, `timestamp`, `hybrid`, `window` or `diff`"));
             }
         }
         // Types that cannot be read are refused before anything is opened.

@@ -3,7 +3,7 @@
 use super::catalogue::{Described, describe, require_column};
 use super::collect::{Collector, CollectorOptions};
 use super::settle::Readers;
-use super::{full, keyset};
+use super::{full, keyset, windows};
 use crate::config::Server;
 use crate::error::{Fault, wrap};
 use crate::wire::{Brake, Parameter, Session};
@@ -11,7 +11,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 use futures::stream;
-use karat_plugin_api::{BatchStream, ConnectorError, ErrorKind, Position, ReadRequest, ReadStrategy, SourceBatch, SourceRead};
+use karat_plugin_api::{BatchStream, ConnectorError, ErrorKind, Position, ReadRequest, ReadStrategy, SourceBatch, SourceRead, WindowBounds};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -133,6 +133,11 @@ impl Out {
         Ok(())
     }
 
+    /// Sends that the rows since the last such step are a whole window.
+    pub(crate) fn window_end(&mut self, bounds: WindowBounds, position: Position) -> Result<(), Halt> {
+        self.sender.blocking_send(Ok(SourceBatch::WindowEnd { bounds, position })).map_err(|_| Halt::Unwanted)
+    }
+
     /// Sends the proven end.
     pub(crate) fn end(&mut self, position: Position, future_rows: u64, skipped_rows: u64) -> Result<(), Halt> {
         self.sender.blocking_send(Ok(SourceBatch::End { rows: self.rows, position, future_rows, skipped_rows })).map_err(|_| Halt::Unwanted)
@@ -231,7 +236,8 @@ fn run(read: &MysqlRead, out: &mut Out, brake: &Brake) -> Result<(), Halt> {
     match &read.request.strategy {
         ReadStrategy::Full => full::read(&mut link, &described, &read.request, out)?,
         ReadStrategy::Keyset { .. } => keyset::read(&mut link, &described, &read.request, out)?,
-        ReadStrategy::NewFiles { .. } | ReadStrategy::Windows { .. } => {
+        ReadStrategy::Windows { .. } => windows::read(&mut link, &described, &read.request, out)?,
+        ReadStrategy::NewFiles { .. } => {
             return Err(Halt::Failed(ConnectorError::new(ErrorKind::Unsupported, "a database has no files to remember")));
         }
     }

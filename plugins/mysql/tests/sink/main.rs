@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says where")]
 
 mod conformance;
+mod diffs;
 mod faults;
 mod storms;
 mod swaps;
 mod tables;
+mod windows;
 mod world;

@@ -8,4 +8,5 @@ mod keyset;
 mod late;
 mod login;
 mod values;
+mod windows;
 mod world;

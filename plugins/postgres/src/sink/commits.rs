@@ -135,7 +135,7 @@ pub(crate) async fn advance(session: &mut Session, name: &TableName, request: &C
 pub(crate) async fn count(session: &mut Session, name: &TableName, stream: &StreamId, oid: u32, change: RowCount) -> Result<(), Trouble> {
     let (target, stream, commits) = (name.key()?, literal(stream.as_str())?, name.commits());
     let sql = match change {
-        RowCount::Add(rows) => format!("UPDATE {commits} SET relation = {oid}, table_rows = table_rows + {rows} WHERE target = {target} AND stream = {stream}"),
+        RowCount::Add(rows) => format!("UPDATE {commits} SET relation = {oid}, table_rows = greatest(table_rows + {rows}, 0) WHERE target = {target} AND stream = {stream}"),
         RowCount::Set(rows) => format!("UPDATE {commits} SET relation = {oid}, table_rows = CASE WHEN stream = {stream} THEN {rows} ELSE 0 END WHERE target = {target}"),
     };
     Ok(session.execute(&sql).await?)
@@ -144,7 +144,7 @@ pub(crate) async fn count(session: &mut Session, name: &TableName, stream: &Stre
 /// How the rows of a target change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RowCount {
-    Add(u64),
+    Add(i64),
     /// The table holds nothing else any more.
     Set(u64),
 }

@@ -1,12 +1,14 @@
 //! The final transaction: the record moves on, and the rows become visible, or neither.
 
 use super::commits::{self, Known, RowCount, Step, conflict, step};
+use super::diff::{self, Comparison};
 use super::load::{Destination, PostgresLoad, STAGING, index_names, number};
-use super::merge::{Merge, Rule};
+use super::merge::{Merge, Merged, Rule};
 use super::plan::{Build, Merging, Way, create, list, look};
-use super::relation::{Index, Relation, Trouble, indexes, written};
+use super::relation::{Index, Relation, Trouble, indexes, updated, written};
 use super::replace;
 use super::transaction::{Frame, commit, enter, undo};
+use super::window::{self, Exchange};
 use crate::client::Session;
 use crate::spelling::{literal, quote};
 use karat_plugin_api::{CommitRequest, ConnectorError, ErrorKind};
@@ -56,7 +58,7 @@ pub(super) async fn finish(load: &PostgresLoad, session: &mut Session, request: 
     commits::advance(session, &load.name, request).await?;
     let done = match &load.way {
         Way::Build(build) => put_in_place(load, session, build, &known).await?,
-        Way::Merge(merging) => merge(load, session, merging, guard).await?,
+        Way::Merge(merging) => merge(load, session, merging, guard, request).await?,
     };
     commit(session, &load.name).await?;
     Ok(Done { took: done.took.map(|_| started.elapsed()), ..done })
@@ -77,7 +79,7 @@ fn expect_same_table(load: &PostgresLoad, found: Option<&Relation>) -> Result<()
 async fn put_in_place(load: &PostgresLoad, session: &mut Session, build: &Build, known: &Known) -> Result<Done, Trouble> {
     let name = &load.name;
     if load.destination != Destination::Build {
-        return Err(ConnectorError::new(ErrorKind::Bug, "a commit came before its rows were staged").into());
+        return Err(not_staged().into());
     }
     match &build.old {
         Some(old) if old.stays => replace::exchange(session, old, name, &build.table, &build.placed).await?,
@@ -102,7 +104,7 @@ async fn put_in_place(load: &PostgresLoad, session: &mut Session, build: &Build,
     Ok(Done { rows_written: load.rows, rows_removed, was_already_applied: false, oid, took: None })
 }
 
-async fn merge(load: &PostgresLoad, session: &mut Session, merging: &Merging, guard: Guard) -> Result<Done, Trouble> {
+async fn merge(load: &PostgresLoad, session: &mut Session, merging: &Merging, guard: Guard, request: &CommitRequest) -> Result<Done, Trouble> {
     let (name, layout) = (&load.name, &load.request.table);
     let table = name.sql();
     let mut oid = merging.oid;
@@ -118,33 +120,53 @@ async fn merge(load: &PostgresLoad, session: &mut Session, merging: &Merging, gu
     if layout.table_lock || guard == Guard::LockedTable {
         session.execute(&format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")).await?;
     }
-    let dropped = if layout.disable_indexes && load.rows > 0 { drop_indexes(session, load, oid.unwrap_or(0)).await? } else { Vec::new() };
-    let (rows_written, rows_removed) = match (&load.outbox, load.destination) {
-        _ if load.rows == 0 => (0, 0),
-        (_, Destination::Staging) => {
-            let merge = Merge { table: &table, staging: STAGING, columns: &merging.placed, number: &number(&merging.placed), first_row: load.first_row, indexed: &merging.indexed };
-            let written = written(session, &merge.sql(&merging.rule)).await?;
-            let replaced = if matches!(merging.rule, Rule::Upsert { .. }) { updated(session, oid.unwrap_or(0)).await? } else { 0 };
-            (written, replaced.min(written))
+    let number = number(&merging.placed);
+    let merge = Merge { table: &table, staging: STAGING, columns: &merging.placed, number: &number, first_row: load.first_row, indexed: &merging.indexed };
+    let oid = oid.unwrap_or(0);
+    let merged = match &merging.rule {
+        Rule::Window { column, key, has_unique_key } => {
+            let bounds = request.window.as_ref().ok_or_else(|| ConnectorError::new(ErrorKind::Bug, "a commit of a window does not say which"))?;
+            window::exchange(session, &merge, &Exchange { column, bounds, key, has_unique_key: *has_unique_key, rows: load.rows, oid }).await?
         }
-        (Some(outbox), Destination::Nowhere) => {
-            let statement = format!("COPY {table} ({}) FROM STDIN (FORMAT binary)", list(merging.placed.iter().map(|column| column.name.as_str())));
-            (outbox.send(session, &statement).await?, 0)
-        }
-        _ => return Err(ConnectorError::new(ErrorKind::Bug, "a commit came before its rows were staged").into()),
+        rule => match (Comparison::of(rule, name, load.rows), &load.difference) {
+            (Some(comparison), Some(difference)) => diff::apply(session, &merge, &comparison, difference).await?,
+            (Some(_), None) => return Err(not_staged().into()),
+            (None, _) if load.rows == 0 => Merged::default(),
+            (None, _) => {
+                // Indexes that prove nothing are built again once, behind all rows.
+                let dropped = if layout.disable_indexes { drop_indexes(session, load, oid).await? } else { Vec::new() };
+                let merged = merge_rows(session, load, &merge, rule, oid).await?;
+                for index in dropped {
+                    session.execute(&index).await?;
+                }
+                merged
+            }
+        },
     };
-    for index in dropped {
-        session.execute(&index).await?;
-    }
-    commits::count(session, name, &load.request.stream, oid.unwrap_or(0), RowCount::Add(rows_written - rows_removed)).await?;
-    Ok(Done { rows_written, rows_removed, was_already_applied: false, oid, took: Some(Duration::ZERO) })
+    commits::count(session, name, &load.request.stream, oid, RowCount::Add(merged.grown)).await?;
+    Ok(Done { rows_written: merged.written, rows_removed: merged.removed, was_already_applied: false, oid: Some(oid), took: Some(Duration::ZERO) })
 }
 
-/// Rows that this transaction has replaced in a table, as the server counts them; that costs nothing, where asking each row costs half of an upsert.
-/// The rows of partitions are not counted with their parent.
-async fn updated(session: &mut Session, oid: u32) -> Result<u64, Trouble> {
-    let rows = session.rows(&format!("SELECT pg_catalog.pg_stat_get_xact_tuples_updated({oid})")).await?;
-    Ok(rows.first().and_then(|row| row.number(0)).and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
+async fn merge_rows(session: &mut Session, load: &PostgresLoad, merge: &Merge<'_>, rule: &Rule, oid: u32) -> Result<Merged, Trouble> {
+    if let (Some(outbox), Destination::Nowhere) = (&load.outbox, load.destination) {
+        let statement = format!("COPY {} ({}) FROM STDIN (FORMAT binary)", merge.table, list(merge.columns.iter().map(|column| column.name.as_str())));
+        return Ok(Merged::new(outbox.send(session, &statement).await?, 0));
+    }
+    if load.destination != Destination::Staging {
+        return Err(not_staged().into());
+    }
+    Ok(match rule {
+        Rule::Once { identity, counts_copies } => Merged::new(written(session, &merge.add_once(identity, *counts_copies)).await?, 0),
+        Rule::Upsert { key, unique_in_read, order_by } => {
+            let new = written(session, &merge.upsert(key, *unique_in_read, order_by)).await?;
+            Merged::new(new, updated(session, oid).await?.min(new))
+        }
+        Rule::Insert | Rule::Window { .. } | Rule::Diff { .. } => Merged::new(written(session, &merge.add()).await?, 0),
+    })
+}
+
+fn not_staged() -> ConnectorError {
+    ConnectorError::new(ErrorKind::Bug, "a commit came before its rows were staged")
 }
 
 /// Drops the indexes that prove nothing, and gives the statements that build them again. All in the one transaction: a crash leaves them as they were.

@@ -3,18 +3,20 @@
 //! One session does everything, so what was staged cannot outlive it: staged rows stand in a temporary table, and a new table is made in a transaction
 //! that only the commit ends. Whatever breaks, nothing is left behind that somebody would have to clean up. Read next: `finish.rs`.
 
+use super::commits;
 use super::copy::Outbox;
 use super::design::Placed;
+use super::diff::{self, Comparison, Difference};
 use super::encode::RowEncoder;
 use super::finish::{Done, Guard, finish};
 use super::form::Target;
+use super::merge::Merge;
 use super::name::{TableName, with_suffix};
 use super::pace::Pace;
 use super::plan::{Build, Merging, Way, create, list, look, plan};
 use super::relation::Trouble;
 use super::replace;
 use super::transaction::{Frame, TRIES, is_deadlock, may_be_tried_again, pause, undo};
-use super::{commits, merge::Rule};
 use crate::client::{Client, Session};
 use crate::spelling::{qualified, quote};
 use arrow::array::RecordBatch;
@@ -63,6 +65,8 @@ pub(crate) struct PostgresLoad {
     is_stale: bool,
     /// A new table has its indexes.
     is_complete: bool,
+    /// What of the staged rows the table does not have, where a load is compared with it.
+    pub(super) difference: Option<Difference>,
     since: Instant,
 }
 
@@ -88,6 +92,7 @@ impl PostgresLoad {
             first_row: 0,
             is_stale: false,
             is_complete: false,
+            difference: None,
             since: Instant::now(),
         })
     }
@@ -103,7 +108,8 @@ impl PostgresLoad {
 
     fn progress(&self) -> WriteProgress {
         let is_ready = match &self.way {
-            Way::Build(_) if self.request.mode == WriteMode::Replace => false,
+            // One commit is the whole table, or a whole window, however long it takes.
+            _ if matches!(self.request.mode, WriteMode::Replace | WriteMode::Window { .. } | WriteMode::Diff { .. }) => false,
             Way::Build(_) => self.request.table.transaction_rows.is_some_and(|most| self.rows >= most) || self.since.elapsed() >= LONG_BUILD,
             // Indexes are built once for all rows.
             Way::Merge(_) if self.request.table.disable_indexes => self.request.table.transaction_rows.is_some_and(|most| self.rows >= most),
@@ -157,8 +163,8 @@ impl PostgresLoad {
     }
 
     async fn settle(&mut self, session: &mut Session) -> Result<(), Trouble> {
-        let is_build = matches!(self.way, Way::Build(_));
-        if is_build {
+        // An empty load makes an empty table, or is compared as any other.
+        if matches!(self.way, Way::Build(_)) || matches!(self.request.mode, WriteMode::Diff { .. }) {
             self.open(session).await?;
         }
         if self.destination == Destination::Nowhere {
@@ -168,9 +174,19 @@ impl PostgresLoad {
             outbox.send(session, &copy_statement(&self.way)).await?;
             outbox.clear();
         }
-        if let (Way::Build(build), false) = (&self.way, self.is_complete) {
-            complete(session, build).await?;
-            self.is_complete = true;
+        match &self.way {
+            Way::Build(build) if !self.is_complete => {
+                complete(session, build).await?;
+                self.is_complete = true;
+            }
+            Way::Build(_) => {}
+            Way::Merge(merging) => {
+                if let Some(comparison) = Comparison::of(&merging.rule, &self.name, self.rows) {
+                    let table = self.name.sql();
+                    let merge = Merge { table: &table, staging: STAGING, columns: &merging.placed, number: "", first_row: 0, indexed: &[] };
+                    self.difference = Some(diff::compare(session, &merge, &comparison).await?);
+                }
+            }
         }
         Ok(())
     }
@@ -209,6 +225,7 @@ impl PostgresLoad {
         }
         self.first_row = self.taken;
         (self.rows, self.bytes) = (0, 0);
+        self.difference = None;
         if done.was_already_applied {
             return;
         }
@@ -220,12 +237,7 @@ impl PostgresLoad {
             }
             Way::Build(build) => {
                 let placed = std::mem::take(&mut build.placed).into_iter().map(|column| Placed { change: None, ..column }).collect();
-                // Rows of this load meet only rows of this load.
-                let rule = match &self.request.mode {
-                    WriteMode::Upsert { key, unique_in_read, order_by } => Rule::Upsert { key: key.clone(), unique_in_read: *unique_in_read, order_by: order_by.clone() },
-                    WriteMode::Append { .. } | WriteMode::Replace | WriteMode::Window { .. } | WriteMode::Diff { .. } => Rule::Insert,
-                };
-                self.way = Way::Merge(Merging { oid: done.oid, placed, key: Vec::new(), rule, indexed: Vec::new() });
+                self.way = Way::Merge(Merging { oid: done.oid, placed, key: Vec::new(), rule: build.rule.clone(), indexed: Vec::new() });
                 self.destination = Destination::Nowhere;
                 self.outbox = None;
             }

@@ -1,13 +1,15 @@
 //! The statement that brings staged rows into the table.
 
 use super::design::Placed;
-use super::form::Form;
+use super::form::{Form, Intake};
 use super::plan::list;
+use super::window::WindowColumn;
 use crate::spelling::quote;
+use karat_spec::model::Deletes;
 use std::fmt::Write;
 
 /// How staged rows meet those that are there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Rule {
     /// They are added.
     Insert,
@@ -19,13 +21,38 @@ pub(crate) enum Rule {
     },
     /// They replace those of the same key, unless nothing in them differs.
     Upsert { key: Vec<String>, unique_in_read: bool, order_by: Vec<String> },
+    /// They replace those of a window, and those of the same keys wherever they are.
+    Window {
+        column: WindowColumn,
+        key: Vec<String>,
+        /// The table proves that its keys are unique, so that rows without a difference can be left alone.
+        has_unique_key: bool,
+    },
+    /// They are all that there is.
+    Diff { key: Vec<String>, deletes: Deletes, max_delete: f64 },
+}
+
+/// What a merge did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Merged {
+    pub(crate) written: u64,
+    pub(crate) removed: u64,
+    /// Rows of the table after it less those before.
+    pub(crate) grown: i64,
+}
+
+impl Merged {
+    /// What writing and removing rows of a table amounts to.
+    pub(crate) fn new(written: u64, removed: u64) -> Self {
+        Self { written, removed, grown: written.cast_signed() - removed.cast_signed() }
+    }
 }
 
 impl Rule {
     /// True when the order in which rows came decides something.
     pub(crate) fn needs_order(&self) -> bool {
         match self {
-            Self::Insert => false,
+            Self::Insert | Self::Window { .. } | Self::Diff { .. } => false,
             Self::Once { counts_copies, .. } => *counts_copies,
             Self::Upsert { unique_in_read, .. } => !unique_in_read,
         }
@@ -53,14 +80,32 @@ pub(crate) struct Merge<'a> {
 }
 
 impl Merge<'_> {
-    /// The statement that merges. It counts the rows that it wrote.
-    pub(crate) fn sql(&self, rule: &Rule) -> String {
-        match rule {
-            Rule::Insert => self.insert("", &format!("SELECT {} FROM {} AS s", self.expressions(), self.staging), ""),
-            Rule::Once { identity, counts_copies: false } => self.once(identity),
-            Rule::Once { counts_copies: true, .. } => self.once_counted(),
-            Rule::Upsert { key, unique_in_read, order_by } => self.upsert(key, *unique_in_read, order_by),
-        }
+    /// The statement that adds all staged rows. As the others, it counts the rows that it wrote.
+    pub(crate) fn add(&self) -> String {
+        self.insert("", &format!("SELECT {} FROM {} AS s", self.expressions(), self.staging), "")
+    }
+
+    /// The statement that adds rows that the table does not hold.
+    pub(crate) fn add_once(&self, identity: &[String], counts_copies: bool) -> String {
+        if counts_copies { self.once_counted() } else { self.once(identity) }
+    }
+
+    /// The statement that adds rows of `from`, where staged ones are `s`, and replaces those of the same key: also keys that are equal and yet not
+    /// the same, as 1.0 and 1.00 are.
+    pub(crate) fn replace(&self, key: &[String], from: &str) -> String {
+        let keys: Vec<String> = key.iter().map(|name| self.expression(name)).collect();
+        let select = format!("SELECT {} FROM {from} ORDER BY {}", self.expressions(), keys.join(", "));
+        self.insert("", &select, &on_conflict(key, self.replaced(key)))
+    }
+
+    /// The columns in which rows of one key can differ.
+    pub(crate) fn replaced<'c>(&'c self, key: &'c [String]) -> impl Iterator<Item = &'c Placed> {
+        self.columns.iter().filter(|column| !key.contains(&column.name) || !has_one_form(column))
+    }
+
+    /// True when the key of `held`, a row of the table, is that of the staged row `s`.
+    pub(crate) fn same_key(&self, key: &[String], held: &str) -> String {
+        key.iter().map(|name| format!("{held}.{} = {}", quote(name), self.expression(name))).collect::<Vec<_>>().join(" AND ")
     }
 
     fn insert(&self, before: &str, select: &str, after: &str) -> String {
@@ -72,7 +117,8 @@ impl Merge<'_> {
         self.columns.iter().map(Placed::expression).collect::<Vec<_>>().join(", ")
     }
 
-    fn expression(&self, name: &str) -> String {
+    /// A column of the staged row `s` as the table has it.
+    pub(crate) fn expression(&self, name: &str) -> String {
         self.columns.iter().find(|column| column.name == name).map_or_else(|| format!("s.{}", quote(name)), Placed::expression)
     }
 
@@ -125,7 +171,8 @@ impl Merge<'_> {
         format!("WHERE t.{name} BETWEEN (SELECT pg_catalog.min({name}) FROM {staging}) AND (SELECT pg_catalog.max({name}) FROM {staging}) OR t.{name} IS NULL")
     }
 
-    fn upsert(&self, key: &[String], unique_in_read: bool, order_by: &[String]) -> String {
+    /// The statement that adds rows or replaces those of the same key; of rows with one key, the first by `order_by` counts.
+    pub(crate) fn upsert(&self, key: &[String], unique_in_read: bool, order_by: &[String]) -> String {
         let keys: Vec<String> = key.iter().map(|name| self.expression(name)).collect();
         let keys = keys.join(", ");
         let mut select = String::from("SELECT ");
@@ -140,21 +187,85 @@ impl Merge<'_> {
         }
         // Rows are locked in the order of the key, so that two writers wait for each other instead of both failing.
         let _infallible = write!(select, "{} FROM {} AS s{order}", self.expressions(), self.staging);
-        let names: Vec<String> = key.iter().map(|name| quote(name)).collect();
-        let others: Vec<String> = self.columns.iter().filter(|column| !key.contains(&column.name)).map(|column| quote(&column.name)).collect();
-        if others.is_empty() {
-            return self.insert("", &select, &format!("ON CONFLICT ({}) DO NOTHING", names.join(", ")));
+        let others = self.columns.iter().filter(|column| !key.contains(&column.name));
+        self.insert("", &select, &on_conflict(key, others))
+    }
+}
+
+/// What happens to a row whose key is there.
+fn on_conflict<'a>(key: &[String], replaced: impl Iterator<Item = &'a Placed>) -> String {
+    let names = list(key.iter().map(String::as_str));
+    let mut sets = Vec::new();
+    let mut compared = Vec::new();
+    for column in replaced {
+        let name = quote(&column.name);
+        sets.push(format!("{name} = EXCLUDED.{name}"));
+        compared.push((column, format!("held.{name}"), format!("EXCLUDED.{name}")));
+    }
+    if sets.is_empty() {
+        return format!("ON CONFLICT ({names}) DO NOTHING");
+    }
+    format!("ON CONFLICT ({names}) DO UPDATE SET {} WHERE {}", sets.join(", "), differs(&compared))
+}
+
+/// True when two rows differ in one of these columns, of which the two values are given.
+///
+/// A column whose equality is exact is compared by it, which is cheap and ends at the first difference. All others are compared byte by byte: floats
+/// and numbers whose equal values can look different, and types without an equality.
+pub(crate) fn differs(columns: &[(&Placed, String, String)]) -> String {
+    let mut parts = Vec::new();
+    let (mut held, mut new) = (Vec::new(), Vec::new());
+    for (column, left, right) in columns {
+        if has_one_form(column) {
+            parts.push(format!("{left} IS DISTINCT FROM {right}"));
+        } else if is_text(column) {
+            // In this collation texts are equal only when their bytes are.
+            parts.push(format!("{left} COLLATE \"C\" IS DISTINCT FROM {right} COLLATE \"C\""));
+        } else {
+            held.push(left.as_str());
+            new.push(right.as_str());
         }
-        let sets: Vec<String> = others.iter().map(|name| format!("{name} = EXCLUDED.{name}")).collect();
-        let (held, new): (Vec<String>, Vec<String>) = others.iter().map(|name| (format!("held.{name}"), format!("EXCLUDED.{name}"))).unzip();
-        // Compared byte by byte: exact for every type, also those without an equality.
-        let after = format!(
-            "ON CONFLICT ({}) DO UPDATE SET {} WHERE ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record",
-            names.join(", "),
-            sets.join(", "),
-            held.join(", "),
-            new.join(", ")
+    }
+    if !held.is_empty() {
+        parts.push(format!("ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record", held.join(", "), new.join(", ")));
+    }
+    if parts.is_empty() { "false".to_owned() } else { format!("({})", parts.join(" OR ")) }
+}
+
+/// True when equal values of a column have the same bytes.
+fn has_one_form(column: &Placed) -> bool {
+    matches!(&column.intake, Intake::Direct(Form::Boolean | Form::Int16 | Form::Int32 | Form::Int64 | Form::Oid | Form::Uuid | Form::Bytes | Form::Date | Form::Timestamp))
+}
+
+/// True for texts of any length, whose collation may say otherwise than their bytes; not for JSON and enumerations.
+fn is_text(column: &Placed) -> bool {
+    let declared = column.cast_type();
+    matches!(&column.intake, Intake::Direct(Form::Text)) && (declared == "text" || declared.starts_with("character varying"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed(name: &str, declared: &str, intake: Intake) -> Placed {
+        Placed { name: name.to_owned(), declared: declared.to_owned(), intake, change: None, nullable: true }
+    }
+
+    #[test]
+    fn each_column_is_compared_as_exactly_as_it_needs() {
+        let columns = [
+            placed("id", "bigint", Intake::Direct(Form::Int64)),
+            placed("price", "numeric", Intake::Direct(Form::Numeric)),
+            placed("name", "character varying(5) COLLATE pg_catalog.\"de_DE\"", Intake::Direct(Form::Text)),
+            placed("document", "json", Intake::Direct(Form::Text)),
+            placed("place", "point", Intake::Cast(Form::Text)),
+        ];
+        let compared: Vec<_> = columns.iter().map(|column| (column, format!("a.{}", column.name), format!("b.{}", column.name))).collect();
+        assert_eq!(
+            differs(&compared),
+            "(a.id IS DISTINCT FROM b.id OR a.name COLLATE \"C\" IS DISTINCT FROM b.name COLLATE \"C\" OR \
+             ROW(a.price, a.document, a.place)::record OPERATOR(pg_catalog.*<>) ROW(b.price, b.document, b.place)::record)"
         );
-        self.insert("", &select, &after)
+        assert_eq!(differs(&[]), "false");
     }
 }

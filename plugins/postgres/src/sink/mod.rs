@@ -5,6 +5,7 @@
 mod commits;
 mod copy;
 mod design;
+mod diff;
 mod encode;
 mod finish;
 mod form;
@@ -18,6 +19,7 @@ mod plan;
 mod relation;
 mod replace;
 mod transaction;
+mod window;
 
 use crate::client::{Client, Session};
 use crate::spelling::quote;

@@ -4,8 +4,9 @@ use super::commits::{self, Known};
 use super::design::{Existing, Placed, for_existing, for_new_table};
 use super::merge::Rule;
 use super::name::TableName;
-use super::relation::{Place, Relation, TableColumn, Trouble, columns, has_rows, indexes};
+use super::relation::{Index, Place, Relation, TableColumn, Trouble, columns, has_rows, indexes};
 use super::replace::{self, Old};
+use super::window::WindowColumn;
 use crate::client::Session;
 use crate::spelling::quote;
 use karat_plugin_api::{ConnectorError, ErrorKind, LoadRequest, WriteMode};
@@ -27,6 +28,8 @@ pub(crate) struct Build {
     /// Columns that later loads look rows up by.
     pub(crate) lookup: Vec<String>,
     pub(crate) old: Option<Old>,
+    /// How rows of later commits meet those of the first.
+    pub(crate) rule: Rule,
 }
 
 /// A table that stays.
@@ -67,7 +70,7 @@ pub(crate) async fn plan(session: &mut Session, name: &TableName, place: &Place,
             for_new_table(session, request, &old.columns).await?
         };
         let table = name.build(request.generation.0, &request.attempt);
-        return Ok(Way::Build(Build { table, placed, key: Vec::new(), lookup: Vec::new(), old: Some(old) }));
+        return Ok(Way::Build(Build { table, placed, key: Vec::new(), lookup: Vec::new(), rule: rule_in(request, &old.indexes)?, old: Some(old) }));
     }
     into_existing(session, name, relation, known, request).await.map(Way::Merge)
 }
@@ -80,16 +83,19 @@ async fn first(session: &mut Session, name: &TableName, request: &LoadRequest) -
             .with_help("name it in `select`, or change `key`")
             .into());
     }
-    if let WriteMode::Upsert { key, unique_in_read: false, order_by } = &request.mode {
-        let rule = Rule::Upsert { key: key.clone(), unique_in_read: false, order_by: order_by.clone() };
-        return Ok(Way::Merge(Merging { oid: None, placed, key: key.clone(), rule, indexed: Vec::new() }));
+    if matches!(request.mode, WriteMode::Upsert { unique_in_read: false, .. }) {
+        return Ok(Way::Merge(Merging { oid: None, placed, key, rule: rule_of_rows(request)?, indexed: Vec::new() }));
     }
     let lookup = match &request.mode {
         WriteMode::Append { once_by: Some(columns) } if columns.len() < request.schema.fields().len() && *columns != key => columns.clone(),
-        WriteMode::Append { .. } | WriteMode::Upsert { .. } | WriteMode::Replace | WriteMode::Window { .. } | WriteMode::Diff { .. } => Vec::new(),
+        WriteMode::Window { column, .. } => {
+            let column = WindowColumn::of(&request.schema, column)?;
+            if key.first().is_some_and(|first| first == column.name()) { Vec::new() } else { vec![column.name().to_owned()] }
+        }
+        WriteMode::Append { .. } | WriteMode::Upsert { .. } | WriteMode::Replace | WriteMode::Diff { .. } => Vec::new(),
     };
     let table = name.build(request.generation.0, &request.attempt);
-    Ok(Way::Build(Build { table, placed, key, lookup, old: None }))
+    Ok(Way::Build(Build { table, placed, key, lookup, old: None, rule: rule_of_rows(request)? }))
 }
 
 /// The primary key of a table that is made. Where several versions of a row are kept, its key is not unique.
@@ -119,21 +125,40 @@ async fn into_existing(session: &mut Session, name: &TableName, relation: &Relat
     let placed = for_existing(session, request, &Existing { columns: &there, is_ours, described: &name.label(), key: key.clone() }).await?;
     let rule = match &request.mode {
         WriteMode::Append { once_by: Some(identity) } if !is_empty => Rule::Once { identity: identity.clone(), counts_copies: identity.len() >= request.schema.fields().len() },
-        WriteMode::Append { .. } | WriteMode::Replace => Rule::Insert,
-        WriteMode::Window { .. } | WriteMode::Diff { .. } => return Err(ConnectorError::new(ErrorKind::Unsupported, "not by this sink").into()),
-        WriteMode::Upsert { key, unique_in_read, order_by } => {
-            let is_key = |columns: &[String]| columns.len() == key.len() && key.iter().all(|column| columns.contains(column));
-            if !found.iter().any(|index| index.proves_unique && is_key(&index.columns)) {
-                let list: Vec<String> = key.iter().map(|column| quote(column)).collect();
-                return Err(ConnectorError::new(ErrorKind::Refused, format!("{} has no unique index on its key ({}), which upserts need", name.label(), key.join(", ")))
-                    .with_help(format!("run: CREATE UNIQUE INDEX ON {} ({})", name.sql(), list.join(", ")))
-                    .into());
-            }
-            Rule::Upsert { key: key.clone(), unique_in_read: *unique_in_read, order_by: order_by.clone() }
+        WriteMode::Upsert { key, .. } | WriteMode::Diff { key, .. } if !has_unique(&found, key) => {
+            let list: Vec<String> = key.iter().map(|column| quote(column)).collect();
+            return Err(ConnectorError::new(ErrorKind::Refused, format!("{} has no unique index on its key ({}), by which rows are replaced", name.label(), key.join(", ")))
+                .with_help(format!("run: CREATE UNIQUE INDEX ON {} ({})", name.sql(), list.join(", ")))
+                .into());
         }
+        WriteMode::Append { .. } | WriteMode::Replace | WriteMode::Upsert { .. } | WriteMode::Window { .. } | WriteMode::Diff { .. } => rule_in(request, &found)?,
     };
     let indexed = found.iter().filter(|index| index.is_btree && !index.has_expressions).filter_map(|index| index.columns.first().cloned()).collect();
     Ok(Merging { oid: Some(relation.oid), placed, key, rule, indexed })
+}
+
+/// How rows of this load meet rows that it wrote itself, into a table that it made.
+fn rule_of_rows(request: &LoadRequest) -> Result<Rule, ConnectorError> {
+    Ok(match &request.mode {
+        WriteMode::Append { .. } | WriteMode::Replace => Rule::Insert,
+        WriteMode::Upsert { key, unique_in_read, order_by } => Rule::Upsert { key: key.clone(), unique_in_read: *unique_in_read, order_by: order_by.clone() },
+        WriteMode::Window { column, key } => Rule::Window { column: WindowColumn::of(&request.schema, column)?, key: key.clone(), has_unique_key: !key.is_empty() },
+        WriteMode::Diff { key, deletes, max_delete } => Rule::Diff { key: key.clone(), deletes: *deletes, max_delete: *max_delete },
+    })
+}
+
+/// The same in a table that has these indexes.
+fn rule_in(request: &LoadRequest, indexes: &[Index]) -> Result<Rule, ConnectorError> {
+    Ok(match rule_of_rows(request)? {
+        Rule::Window { column, key, .. } => Rule::Window { has_unique_key: has_unique(indexes, &key), column, key },
+        rule => rule,
+    })
+}
+
+/// True when an index proves that no two rows share a key.
+fn has_unique(indexes: &[Index], key: &[String]) -> bool {
+    let is_key = |columns: &[String]| columns.len() == key.len() && key.iter().all(|column| columns.contains(column));
+    indexes.iter().any(|index| index.proves_unique && is_key(&index.columns))
 }
 
 /// What a target holds, as far as a plan must know.

@@ -5,7 +5,7 @@
 //! sequences or partitions hang on it, it must stay, so the rows are exchanged inside of it.
 
 use super::design::Placed;
-use super::merge::{Merge, Rule};
+use super::merge::Merge;
 use super::name::{TableName, with_suffix};
 use super::plan::list;
 use super::relation::{Index, Relation, TableColumn, Trouble, columns, indexes};
@@ -133,6 +133,5 @@ async fn meet(session: &mut Session, old: &Old, name: &TableName, build: &TableN
     let same: Vec<String> = key.iter().map(|column| format!("b.{0} = t.{0}", quote(column))).collect();
     session.execute(&format!("DELETE FROM {} AS t WHERE NOT EXISTS (SELECT 1 FROM {} AS b WHERE {})", name.sql(), build.sql(), same.join(" AND "))).await?;
     let merge = Merge { table: &name.sql(), staging: &build.sql(), columns: placed, number: "", first_row: 0, indexed: &[] };
-    session.execute(&merge.sql(&Rule::Upsert { key, unique_in_read: true, order_by: Vec::new() })).await?;
-    Ok(())
+    Ok(session.execute(&merge.upsert(&key, true, &[])).await?)
 }

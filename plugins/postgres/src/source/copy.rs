@@ -98,6 +98,11 @@ impl Rows {
         Ok(Some(Filled { batch, columns }))
     }
 
+    /// Lets batches end at multiples of the asked row count from here on.
+    pub(crate) fn count_anew(&mut self) {
+        self.room = self.batch_rows;
+    }
+
     /// Adds the row that `places` points at.
     #[inline]
     fn add(&mut self, row: &[u8]) -> Result<(), ConnectorError> {

@@ -1,5 +1,6 @@
 //! The source: what a connection offers to the engine.
 
+mod calendar;
 mod cell;
 mod copy;
 mod describe;
@@ -8,13 +9,14 @@ mod keyset;
 mod numeric;
 pub(crate) mod object;
 mod order;
-mod position;
+pub(crate) mod position;
 mod reader;
 mod selection;
 mod settle;
 mod snapshot;
 mod tail;
 mod transactions;
+mod windows;
 
 use crate::client::Client;
 use async_trait::async_trait;

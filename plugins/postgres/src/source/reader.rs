@@ -1,13 +1,13 @@
 //! One read: a task of its own, one snapshot, batches through a bounded channel.
 
 use super::selection::{batch_schema, check_types};
-use super::{full, keyset};
+use super::{full, keyset, windows};
 use crate::client::Client;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 use futures::stream;
-use karat_plugin_api::{BatchStream, ConnectorError, ErrorKind, Position, ReadRequest, ReadStrategy, SourceBatch, SourceObject, SourceRead};
+use karat_plugin_api::{BatchStream, ConnectorError, ErrorKind, Position, ReadRequest, ReadStrategy, SourceBatch, SourceObject, SourceRead, WindowBounds};
 use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_util::task::AbortOnDropHandle;
@@ -35,9 +35,10 @@ impl PostgresRead {
         match &request.strategy {
             ReadStrategy::Full => {}
             ReadStrategy::Keyset { after, .. } => keyset::check_position(after)?,
-            ReadStrategy::NewFiles { .. } | ReadStrategy::Windows { .. } => {
+            ReadStrategy::Windows { after, .. } => windows::check_position(after)?,
+            ReadStrategy::NewFiles { .. } => {
                 return Err(ConnectorError::new(ErrorKind::Unsupported, "a `postgres` connection has tables, not files")
-                    .with_help("choose the strategy `full`, `id`, `timestamp` or `hybrid`"));
+                    .with_help("choose the strategy `full`, `id`, `timestamp`, `hybrid`, `window` or `diff`"));
             }
         }
         let schema = batch_schema(&request.columns);
@@ -90,7 +91,8 @@ async fn run(read: &PostgresRead, out: &mut Out) -> Result<(), Halt> {
     match &read.request.strategy {
         ReadStrategy::Full => full::read(&read.client, &read.request, &read.schema, out).await,
         ReadStrategy::Keyset { .. } => Box::pin(keyset::read(&read.client, &read.request, &read.schema, out)).await,
-        ReadStrategy::NewFiles { .. } | ReadStrategy::Windows { .. } => Err(Halt::Failed(ConnectorError::new(ErrorKind::Unsupported, "a database has no files to remember"))),
+        ReadStrategy::Windows { .. } => Box::pin(windows::read(&read.client, &read.request, &read.schema, out)).await,
+        ReadStrategy::NewFiles { .. } => Err(Halt::Failed(ConnectorError::new(ErrorKind::Unsupported, "a database has no files to remember"))),
     }
 }
 
@@ -121,6 +123,11 @@ impl Out {
     pub(crate) async fn rows(&mut self, batch: RecordBatch, position: Option<Position>) -> Result<(), Halt> {
         self.rows += batch.num_rows() as u64;
         self.sender.send(Ok(SourceBatch::Rows { batch, position })).await.map_err(|_| Halt::Unwanted)
+    }
+
+    /// Sends the end of a window.
+    pub(crate) async fn window_end(&mut self, bounds: WindowBounds, position: Position) -> Result<(), Halt> {
+        self.sender.send(Ok(SourceBatch::WindowEnd { bounds, position })).await.map_err(|_| Halt::Unwanted)
     }
 
     /// Sends the proven end.

@@ -3,7 +3,8 @@
 use super::describe::{Described, describe, lockable};
 use crate::client::{Client, Session};
 use crate::error::wrap;
-use karat_plugin_api::{ConnectorError, SourceObject};
+use karat_plugin_api::{ConnectorError, ErrorKind, SourceObject};
+use karat_spec::model::NullCursor;
 use std::time::Instant;
 
 /// A transaction whose every statement sees the same rows.
@@ -73,6 +74,18 @@ impl Snapshot {
     pub(crate) async fn holds(&mut self, expression: &str) -> Result<bool, ConnectorError> {
         let rows = self.session.rows(&format!("SELECT {expression}")).await.map_err(|error| wrap(&format!("read {}", self.described.label), error))?;
         Ok(rows.first().is_some_and(|row| row.is_true(0)))
+    }
+
+    /// True when there are rows whose `cursor`, in SQL, is NULL, and they are wanted.
+    pub(crate) async fn null_rows(&mut self, cursor: &str, null_cursor: NullCursor) -> Result<bool, ConnectorError> {
+        let from = format!("FROM {} WHERE {cursor} IS NULL", self.described.from);
+        let found = self.holds(&format!("EXISTS (SELECT 1 {from})")).await?;
+        if found && null_cursor == NullCursor::Error {
+            let rows = self.number(&format!("count(*) {from}")).await?.unwrap_or(1);
+            let help = "choose a cursor that is never NULL, combine columns in `cursor_sql` (`COALESCE(updated_at, created_at)`), or set `null_cursor: always_reread`";
+            return Err(ConnectorError::new(ErrorKind::BadData, format!("{rows} rows of {} have no cursor value", self.described.label)).with_help(help));
+        }
+        Ok(found)
     }
 
     /// One number, as one expression says; `None` for NULL.
