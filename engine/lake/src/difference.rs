@@ -5,14 +5,14 @@
 
 use crate::DataFile;
 use crate::existing::{FileRows, row_error};
-use crate::rewrite::{DELETED_AT, Rewrite};
+use crate::rewrite::Rewrite;
 use crate::row_hash::{HashIndex, Hashed, RowHasher};
-use crate::side_by_side::side_by_side;
+use crate::side_by_side::{side_by_side, threads};
 use arrow::array::{Array, BooleanArray, BooleanBufferBuilder, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
-use karat_plugin_api::{ConnectorError, ErrorKind};
+use karat_plugin_api::{ConnectorError, DELETED_AT, ErrorKind};
 use karat_spec::model::Deletes;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -197,7 +197,8 @@ fn read_all(comparison: &Comparison, hashes: &Hashers, files: &[Arc<DataFile>]) 
     })?;
     held.resize(total, Held::default());
     let parts: Vec<(usize, Part<'_>)> = parts_of(files, &mut held).into_iter().enumerate().collect();
-    let read = side_by_side(parts, files.len(), |_, parts| parts.map(|(at, part)| read_one(comparison, hashes, part).map(|live| (at, live))).collect::<Result<Vec<_>, _>>());
+    let read =
+        side_by_side(parts, threads(files.len()), |_, parts| parts.map(|(at, part)| read_one(comparison, hashes, part).map(|live| (at, live))).collect::<Result<Vec<_>, _>>());
     let mut lives = read.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
     lives.sort_unstable_by_key(|(at, _)| *at);
     let mut live = BooleanBufferBuilder::new(total);

@@ -3,7 +3,7 @@
 use crate::DataFile;
 use crate::data_file::discard;
 use crate::existing::{FileRows, row_error};
-use crate::side_by_side::side_by_side;
+use crate::side_by_side::{side_by_side, threads};
 use crate::writer::{FileSetWriter, WriterGauge, WriterOptions};
 use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch};
 use arrow::buffer::BooleanBuffer;
@@ -11,12 +11,9 @@ use arrow::compute::filter_record_batch;
 use arrow::compute::kernels::zip::zip;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
-use karat_plugin_api::{ConnectorError, ErrorKind};
+use karat_plugin_api::{ConnectorError, DELETED_AT, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
-
-/// The column that says since when a row is gone at the source.
-pub(crate) const DELETED_AT: &str = "_deleted_at";
 
 /// Full files that a further thread must have to write: each leaves one that is not full.
 const MIN_FILES_PER_WRITER: u64 = 4;
@@ -146,9 +143,9 @@ pub(crate) struct Merged {
 /// Writes what stays of these files into new files, nearly as few as the layout allows; on several threads where each gets much to write.
 pub(crate) fn carry(options: &WriterOptions, rewrites: Vec<Rewrite>) -> Result<Merged, ConnectorError> {
     let full_files = rewrites.iter().map(Rewrite::kept_rows).sum::<u64>() / options.layout.min_file_rows.max(1);
-    let writers = usize::try_from(full_files / MIN_FILES_PER_WRITER).unwrap_or(usize::MAX);
+    let writers = threads(usize::try_from(full_files / MIN_FILES_PER_WRITER).unwrap_or(usize::MAX));
     let written = side_by_side(rewrites.iter().collect(), writers, |number, rewrites| {
-        let options = WriterOptions { attempt: format!("{}-{number}", options.attempt), ..options.clone() };
+        let options = WriterOptions { attempt: format!("{}-{number}", options.attempt), memory_bytes: options.memory_bytes / writers as u64, ..options.clone() };
         let (folder, schema) = (options.folder.clone(), Arc::clone(&options.schema));
         let mut writer = FileSetWriter::new(options, Arc::new(WriterGauge::default()))?;
         for rewrite in rewrites {
