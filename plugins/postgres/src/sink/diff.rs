@@ -10,14 +10,11 @@ use super::name::TableName;
 use super::relation::{Trouble, written};
 use crate::client::Session;
 use crate::spelling::quote;
-use karat_plugin_api::{ConnectorError, ErrorKind};
+use karat_plugin_api::{ConnectorError, DELETED_AT, ErrorKind};
 use karat_spec::model::Deletes;
 
 /// The places of rows that differ: where a row is staged, or the key of one that vanished.
 const CHANGES: &str = "pg_temp.karat_changes";
-
-/// The column that says since when a row is gone.
-const DELETED_AT: &str = "_deleted_at";
 
 /// The comparison that a load asks for.
 #[derive(Debug, Clone)]
