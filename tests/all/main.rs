@@ -8,6 +8,7 @@
 mod bad_input;
 mod broken;
 mod commands;
+mod comparisons;
 mod crash;
 mod databases;
 mod docs;
@@ -21,3 +22,4 @@ mod project;
 mod reader;
 mod schemas;
 mod shared_state;
+mod windows;

@@ -1,9 +1,9 @@
 //! Columns that changed since the target was made: what a policy lets pass, and how batches are brought into the target's order.
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{RecordBatch, new_null_array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use karat_plan::{Change, ChangeKind};
-use karat_plugin_api::{ConnectorError, DeclaredType, ErrorKind};
+use karat_plugin_api::{ConnectorError, DELETED_AT, DeclaredType, ErrorKind};
 use karat_spec::model::SchemaChanges;
 use std::sync::Arc;
 
@@ -26,14 +26,79 @@ pub(crate) struct Columns {
     /// One line per change, for the report.
     pub(crate) changes: Vec<String>,
     picks: Option<Vec<usize>>,
+    /// What is read, with the column of soft deletes, which no source delivers.
+    marked: Option<SchemaRef>,
 }
 
 impl Columns {
     /// The batch in the load's columns.
     pub(crate) fn arrange(&self, batch: RecordBatch) -> Result<RecordBatch, ConnectorError> {
+        let bug = |error| ConnectorError::new(ErrorKind::Bug, "a batch does not have the columns its read promised").with_source(error);
+        let batch = match &self.marked {
+            Some(schema) => {
+                let mut columns = batch.columns().to_vec();
+                columns.push(new_null_array(&mark_type(), batch.num_rows()));
+                RecordBatch::try_new(Arc::clone(schema), columns).map_err(bug)?
+            }
+            None => batch,
+        };
         let Some(picks) = &self.picks else { return Ok(batch) };
-        batch.project(picks).map_err(|error| ConnectorError::new(ErrorKind::Bug, "a batch does not have the columns its read promised").with_source(error))
+        batch.project(picks).map_err(bug)
     }
+}
+
+/// Whether rows stay that vanished at the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Marks {
+    /// No, or nobody sees that they did.
+    Never,
+    /// They once did: the column stays as long as the target has it.
+    Before,
+    /// They do, and [`DELETED_AT`] says since when.
+    Now,
+}
+
+/// [`compare`], with the column of soft deletes beside those that are read.
+///
+/// # Errors
+/// As [`compare`]; [`ErrorKind::SchemaMismatch`] when the source has a column of that name.
+pub(crate) fn compare_marked(read: &SchemaRef, target: Option<&SchemaRef>, marks: Marks, policy: &Policy<'_>) -> Result<Columns, ConnectorError> {
+    let is_there = target.filter(|_| policy.reach != Reach::Restart).is_some_and(|target| target.fields().find(DELETED_AT).is_some());
+    let is_read = read.fields().find(DELETED_AT).is_some();
+    if marks == Marks::Now && is_read {
+        return Err(ConnectorError::new(
+            ErrorKind::SchemaMismatch,
+            format!("the source of `{}` has a column `{DELETED_AT}`, which `deletes: soft` needs for itself", policy.table),
+        )
+        .with_help(format!("leave it out with `exclude: [{DELETED_AT}]`, or rename it in a query")));
+    }
+    if marks == Marks::Never || is_read || (marks == Marks::Before && !is_there) {
+        return compare(policy.table, read, target, policy.changes, policy.reach);
+    }
+    let marked = with_mark(read);
+    // The column was asked for, it is none of the source's new ones.
+    let target = target.map(|target| if is_there || policy.changes != SchemaChanges::IgnoreNewColumns { Arc::clone(target) } else { with_mark(target) });
+    let columns = compare(policy.table, &marked, target.as_ref(), policy.changes, policy.reach)?;
+    Ok(Columns { marked: Some(marked), ..columns })
+}
+
+/// Which changes of columns a table may see.
+pub(crate) struct Policy<'a> {
+    /// For messages.
+    pub(crate) table: &'a str,
+    /// What the user chose.
+    pub(crate) changes: SchemaChanges,
+    /// What the load can do.
+    pub(crate) reach: Reach,
+}
+
+fn mark_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+fn with_mark(schema: &SchemaRef) -> SchemaRef {
+    let mark = Arc::new(Field::new(DELETED_AT, mark_type(), true));
+    Arc::new(Schema::new(schema.fields().iter().cloned().chain([mark]).collect::<Vec<_>>()))
 }
 
 /// Compares what is read with what the target has.
@@ -44,7 +109,7 @@ impl Columns {
 /// # Errors
 /// [`ErrorKind::SchemaMismatch`] lists every change that the policy does not let pass.
 pub(crate) fn compare(table: &str, read: &SchemaRef, target: Option<&SchemaRef>, policy: SchemaChanges, reach: Reach) -> Result<Columns, ConnectorError> {
-    let as_read = || Columns { schema: Arc::clone(read), changes: Vec::new(), picks: None };
+    let as_read = || Columns { schema: Arc::clone(read), changes: Vec::new(), picks: None, marked: None };
     let Some(target) = target.filter(|_| reach != Reach::Restart) else { return Ok(as_read()) };
     let mut fields: Vec<Field> = Vec::new();
     let mut picks = Vec::new();
@@ -92,7 +157,7 @@ pub(crate) fn compare(table: &str, read: &SchemaRef, target: Option<&SchemaRef>,
     if picks.iter().copied().eq(0..read.fields().len()) && fields.iter().zip(read.fields()).all(|(field, read)| field == read.as_ref()) {
         return Ok(Columns { changes, ..as_read() });
     }
-    Ok(Columns { schema: Arc::new(Schema::new(fields)), changes, picks: Some(picks) })
+    Ok(Columns { schema: Arc::new(Schema::new(fields)), changes, picks: Some(picks), marked: None })
 }
 
 /// What a run says of changes at the source that [`compare`] cannot see, because targets keep types in their own way: other types of one family,
@@ -242,5 +307,35 @@ mod tests {
 
         assert_eq!(outcome(&old, &[("a", DataType::UInt32)], SchemaChanges::Freeze, Reach::Extend), "a");
         assert!(outcome(&old, &[("a", DataType::Utf8)], SchemaChanges::Evolve, Reach::Extend).contains("column `a` was bigint, now it is text"));
+    }
+
+    #[test]
+    fn the_column_of_soft_deletes_is_added_and_never_taken_for_one_that_vanished() {
+        let read = schema(&[("a", DataType::Int64)]);
+        let names = |target: Option<&SchemaRef>, marks, changes, reach| {
+            let columns = compare_marked(&read, target, marks, &Policy { table: "bronze.t", changes, reach }).map_err(|error| error.to_string())?;
+            let batch = RecordBatch::new_empty(Arc::clone(&read));
+            assert_eq!(columns.arrange(batch).expect("the columns fit").schema().fields(), columns.schema.fields());
+            Ok::<_, String>(columns.schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>().join(", "))
+        };
+        let (evolve, ignore) = (SchemaChanges::Evolve, SchemaChanges::IgnoreNewColumns);
+
+        assert_eq!(names(None, Marks::Now, evolve, Reach::Extend).as_deref(), Ok("a, _deleted_at"));
+        assert_eq!(names(Some(&with_mark(&read)), Marks::Now, SchemaChanges::Freeze, Reach::Extend).as_deref(), Ok("a, _deleted_at"));
+        assert_eq!(names(Some(&with_mark(&read)), Marks::Before, evolve, Reach::Extend).as_deref(), Ok("a, _deleted_at"));
+        assert_eq!(names(Some(&with_mark(&read)), Marks::Before, evolve, Reach::Restart).as_deref(), Ok("a"));
+        assert_eq!(names(Some(&read), Marks::Now, ignore, Reach::Extend).as_deref(), Ok("a, _deleted_at"));
+        assert_eq!(names(Some(&read), Marks::Before, evolve, Reach::Extend).as_deref(), Ok("a"));
+        assert!(names(Some(&with_mark(&read)), Marks::Never, evolve, Reach::Extend).is_err_and(|error| error.contains("`_deleted_at` is gone")));
+        assert!(names(Some(&read), Marks::Now, SchemaChanges::Freeze, Reach::Extend).is_err_and(|error| error.contains("`_deleted_at`")));
+    }
+
+    #[test]
+    fn a_source_with_a_column_of_that_name_cannot_have_soft_deletes() {
+        let read = schema(&[(DELETED_AT, DataType::Utf8)]);
+        let policy = Policy { table: "bronze.t", changes: SchemaChanges::Evolve, reach: Reach::Extend };
+
+        assert!(compare_marked(&read, None, Marks::Now, &policy).is_err_and(|error| error.to_string().contains("has a column `_deleted_at`")));
+        assert!(compare_marked(&read, None, Marks::Never, &policy).is_ok());
     }
 }

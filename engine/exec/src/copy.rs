@@ -1,6 +1,6 @@
 //! The copy stage: rows of a source.
 
-use crate::columns::{self, Reach};
+use crate::columns::{self, Marks, Policy, Reach};
 use crate::delivery::Delivery;
 use crate::failpoints::READ_OPENED;
 use crate::pump::Pump;
@@ -9,7 +9,7 @@ use crate::stage::{Stage, Target, or_cancelled};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use karat_plan::{Change, CopyWork};
 use karat_plugin_api::{ConnectorError, ErrorKind, Position, WriteMode};
-use karat_spec::model::{Check, LoadMode};
+use karat_spec::model::{Check, Deletes, LoadMode, Strategy};
 use karat_sql::CheckToRun;
 use std::sync::Arc;
 
@@ -42,7 +42,8 @@ pub(crate) async fn copy(stage: &mut Stage, work: &CopyWork) -> Result<(), Conne
     let read_schema = read.schema();
     let reach = if is_fresh { Reach::Restart } else { Reach::Extend };
     let seen: Vec<&Change> = work.source_changes.iter().filter(|_| !is_fresh).collect();
-    let mut columns = columns::compare(&stage.name, &read_schema, target.schema.as_ref(), work.schema_changes, reach)?;
+    let policy = Policy { table: &stage.name, changes: work.schema_changes, reach };
+    let mut columns = columns::compare_marked(&read_schema, target.schema.as_ref(), marks(work), &policy)?;
     columns.changes.splice(0..0, columns::seen(&stage.name, &seen, work.schema_changes)?);
     stage.report.schema_changes.clone_from(&columns.changes);
     stage.source_columns = Some(work.source_columns.clone()).filter(|columns| !columns.is_empty());
@@ -68,6 +69,14 @@ pub(crate) async fn copy(stage: &mut Stage, work: &CopyWork) -> Result<(), Conne
         stage,
     };
     delivery.run(pump).await
+}
+
+fn marks(work: &CopyWork) -> Marks {
+    match work.deletes {
+        _ if work.strategy != Strategy::Diff => Marks::Never,
+        Deletes::Soft => Marks::Now,
+        Deletes::Ignore | Deletes::Hard => Marks::Before,
+    }
 }
 
 /// A restored or exchanged source would be read from a position that means nothing there (A18, C09).

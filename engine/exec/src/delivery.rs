@@ -15,9 +15,9 @@ use karat_lake::LakeTables;
 use karat_plan::GuardWork;
 use karat_plugin_api::{
     CommitRecord, CommitRequest, Committed, ConnectorError, ErrorKind, FileLayout, Generation, Load, LoadRequest, Position, SourceBatch, Staged, TableLayout, TargetState,
-    WriteMode, WriteProgress,
+    WindowBounds, WriteMode, WriteProgress,
 };
-use karat_spec::model::OnFail;
+use karat_spec::model::{Deletes, OnFail};
 use karat_sql::{CheckRequest, CheckToRun};
 use std::sync::Arc;
 
@@ -59,6 +59,8 @@ struct Pending {
     rows: u64,
     bytes: u64,
     is_ready: bool,
+    /// Where they lie, with the empty windows before them; `None` unless windows are replaced.
+    window: Option<WindowBounds>,
 }
 
 impl Delivery<'_> {
@@ -89,7 +91,8 @@ impl Delivery<'_> {
         let cancel = self.stage.run.cancel.clone();
         let mut load = or_cancelled(&cancel, self.target.sink.begin(request)).await?;
         self.stage.pass(LOAD_OPENED)?;
-        let is_replace = self.mode == WriteMode::Replace;
+        let commits_on_the_way = matches!(self.mode, WriteMode::Append { .. } | WriteMode::Upsert { .. });
+        let is_by_window = matches!(self.mode, WriteMode::Window { .. });
         let mut pending = Pending::default();
         let mut received = 0;
         loop {
@@ -97,11 +100,23 @@ impl Delivery<'_> {
                 SourceBatch::Rows { batch, position } => {
                     received += batch.num_rows() as u64;
                     self.write(load.as_mut(), batch, &mut pending).await?;
-                    if let (true, false, Some(hi)) = (pending.is_ready, is_replace, position) {
+                    if let (true, Some(hi)) = (pending.is_ready && commits_on_the_way, position) {
                         self.commit(load.as_mut(), &attempt, hi, std::mem::take(&mut pending)).await?;
                     }
                 }
-                SourceBatch::WindowEnd { .. } => return Err(ConnectorError::new(ErrorKind::Unsupported, "windows are not delivered yet")),
+                SourceBatch::WindowEnd { bounds, position } if is_by_window => {
+                    pending.window = Some(match pending.window.take() {
+                        Some(empty) => empty.joined(bounds),
+                        None => bounds,
+                    });
+                    // A window without rows waits for one that has some: many empty ones cost one commit, and of a source that is empty
+                    // as a whole the guard hears before anything is removed.
+                    if pending.rows > 0 {
+                        self.commit(load.as_mut(), &attempt, position, std::mem::take(&mut pending)).await?;
+                    }
+                }
+                // The only commit of a new generation is behind its last window.
+                SourceBatch::WindowEnd { .. } => {}
                 SourceBatch::End { rows, .. } if rows != received => {
                     let message = format!("the read of `{}` says it delivered {rows} rows, but {received} arrived", self.stage.name);
                     return Err(ConnectorError::new(ErrorKind::Corrupt, message));
@@ -109,13 +124,37 @@ impl Delivery<'_> {
                 SourceBatch::End { position, future_rows, skipped_rows, .. } => {
                     self.stage.report.future_rows = future_rows;
                     self.stage.report.rows_skipped += skipped_rows;
+                    if is_by_window && pending.window.is_none() {
+                        return self.expect_whole_windows(received, &pending);
+                    }
                     if !self.is_settled(&position, &pending) {
+                        if received == 0 && self.takes_rows_away() {
+                            guard::check_empty(&self.stage.name, self.guard, self.target.rows)?;
+                        }
                         self.commit(load.as_mut(), &attempt, position, pending).await?;
                     }
                     return Ok(());
                 }
             }
         }
+    }
+
+    /// True when rows of the target go that the read did not deliver.
+    fn takes_rows_away(&self) -> bool {
+        match &self.mode {
+            WriteMode::Window { .. } => true,
+            WriteMode::Diff { deletes, .. } => matches!(deletes, Deletes::Soft | Deletes::Hard),
+            // A new generation is compared with the old one as a whole.
+            WriteMode::Replace | WriteMode::Append { .. } | WriteMode::Upsert { .. } => false,
+        }
+    }
+
+    /// Rows behind the last window would be lost in silence, and a read without any window has not said what it covered.
+    fn expect_whole_windows(&self, received: u64, pending: &Pending) -> Result<(), ConnectorError> {
+        if received > 0 && pending.rows == 0 {
+            return Ok(());
+        }
+        Err(ConnectorError::new(ErrorKind::Corrupt, format!("the read of `{}` ended inside a window", self.stage.name)))
     }
 
     /// True when nothing is new: a first load is never settled, so that an empty source makes an empty table.
@@ -125,6 +164,10 @@ impl Delivery<'_> {
             Position::Files { .. } | Position::Inputs { .. } => true,
             Position::Start | Position::Cursor { .. } | Position::Windows { .. } => false,
         };
+        // Windows that are empty now may have had rows.
+        if pending.window.is_some() && self.target.rows != Some(0) {
+            return false;
+        }
         self.settled.as_ref() == Some(position) && (pending.rows == 0 || names_content)
     }
 
@@ -186,7 +229,7 @@ impl Delivery<'_> {
             rows: pending.rows,
         };
         // From here on nothing is dropped: a commit that was sent is seen through.
-        let sent = load.commit(CommitRequest { record: record.clone(), run_id: self.stage.run.services.owner.run_id.clone(), window: None }).await;
+        let sent = load.commit(CommitRequest { record: record.clone(), run_id: self.stage.run.services.owner.run_id.clone(), window: pending.window.clone() }).await;
         let committed = match sent {
             Ok(committed) => committed,
             Err(error) if error.kind().is_transient() || matches!(error.kind(), ErrorKind::UnknownOutcome | ErrorKind::Conflict) => self.find_out(&record, error).await?,
@@ -205,7 +248,9 @@ impl Delivery<'_> {
     fn note(&mut self, record: &CommitRecord, committed: &Committed, pending: &Pending) {
         self.tip.seq = record.seq;
         self.tip.hi = record.hi.clone();
-        self.tip.rows += committed.rows_written;
+        // A new generation begins with no rows, whatever it took the place of.
+        let removed = if self.mode == WriteMode::Replace { 0 } else { committed.rows_removed };
+        self.tip.rows = (self.tip.rows + committed.rows_written).saturating_sub(removed);
         if self.settled.is_some() {
             self.settled = Some(record.hi.clone());
         }
@@ -260,7 +305,7 @@ impl Delivery<'_> {
         }
     }
 
-    /// Runs the checks over the rows of the coming commit. In append and upsert modes `row_count` and `unique` see that batch, not the whole table.
+    /// Runs the checks over the rows of the coming commit. In append, upsert and window modes `row_count` and `unique` see that batch, not the whole table.
     async fn check(&mut self, staged: &Staged) -> Result<(), ConnectorError> {
         if self.checks.is_empty() || (staged.rows == 0 && self.mode != WriteMode::Replace) {
             return Ok(());

@@ -5,14 +5,10 @@ use karat_plugin_api::{ConnectorError, ErrorKind};
 
 /// Lets a replacement of `old` rows by `new` rows pass, or says why not. An unknown number of old rows is not guarded.
 pub(crate) fn check(table: &str, guard: GuardWork, old: Option<u64>, new: u64) -> Result<(), ConnectorError> {
-    let Some(old) = old.filter(|old| *old > 0) else { return Ok(()) };
-    if new == 0 && !guard.allow_empty {
-        return Err(ConnectorError::new(ErrorKind::Refused, format!("`{table}` would lose all of its {old} rows: the read was empty"))
-            .with_help("look at the source; if it is right, set `guard: { allow_empty: true }`"));
-    }
     if new == 0 {
-        return Ok(());
+        return check_empty(table, guard, old);
     }
+    let Some(old) = old.filter(|old| *old > 0) else { return Ok(()) };
     #[expect(clippy::cast_precision_loss, reason = "a share of rows needs no more than 52 bits")]
     let shrink = 1.0 - new as f64 / old as f64;
     if shrink <= guard.max_shrink {
@@ -23,6 +19,13 @@ pub(crate) fn check(table: &str, guard: GuardWork, old: Option<u64>, new: u64) -
         format!("`{table}` would shrink from {old} rows to {new}, by {:.1}%; at most {:.1}% is allowed", shrink * 100.0, guard.max_shrink * 100.0),
     )
     .with_help("look at the source; if it is right, raise `guard.max_shrink`"))
+}
+
+/// Lets a read without a single row take rows away from a table of `old` rows, or says why not. An unknown number of old rows is not guarded.
+pub(crate) fn check_empty(table: &str, guard: GuardWork, old: Option<u64>) -> Result<(), ConnectorError> {
+    let Some(old) = old.filter(|old| *old > 0 && !guard.allow_empty) else { return Ok(()) };
+    Err(ConnectorError::new(ErrorKind::Refused, format!("`{table}` would lose all of its {old} rows: the read was empty"))
+        .with_help("look at the source; if it is right, set `guard: { allow_empty: true }`"))
 }
 
 #[cfg(test)]

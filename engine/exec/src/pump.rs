@@ -68,7 +68,7 @@ async fn read(mut stream: BoxStream<'static, Result<SourceBatch, ConnectorError>
             step = stream.next() => step,
         };
         let Some(step) = step else { return };
-        let is_last = !matches!(step, Ok(SourceBatch::Rows { .. }));
+        let is_last = !matches!(step, Ok(SourceBatch::Rows { .. } | SourceBatch::WindowEnd { .. }));
         // The receiver is gone only when nobody wants the rest.
         if sender.send(step).await.is_err() || is_last {
             return;

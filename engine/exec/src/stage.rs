@@ -96,7 +96,7 @@ impl Stage {
         let mut failures = 0;
         loop {
             self.tries += 1;
-            let commits = self.report.commits;
+            let (commits, watermark) = (self.report.commits, self.report.watermark.clone());
             let error = match self.try_once(work).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
@@ -104,8 +104,10 @@ impl Stage {
             if self.is_final || !error.kind().is_transient() || self.run.cancel.is_cancelled() {
                 return Err(error);
             }
-            // A commit in between is progress: a flaky source may fail as often as it likes while rows arrive.
-            failures = if self.report.commits > commits { 1 } else { failures + 1 };
+            // A commit in between is progress: a flaky source may fail as often as it likes while rows arrive. One that did not move the position
+            // is none: the newest window is read and committed again in every try.
+            let has_advanced = self.report.commits > commits && self.report.watermark != watermark;
+            failures = if has_advanced { 1 } else { failures + 1 };
             let Some(delay) = self.run.services.options.retry.pause(failures) else { return Err(error) };
             self.report.retries += 1;
             tracing::warn!(table = %self.name, attempt = self.tries + 1, error = %error.chain(), "trying again");

@@ -2,7 +2,8 @@
 
 use crate::DataFile;
 use crate::conform::conform;
-use crate::value_text::{bounds, text_to_value};
+use crate::file_column::FileColumn;
+use crate::value_text::text_to_value;
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, SortField};
@@ -22,7 +23,6 @@ pub(crate) struct ValueIndex {
 }
 
 struct IndexedColumn {
-    name: String,
     converter: RowConverter,
     /// Sorted; only the ends when only the range counts.
     values: Vec<OwnedRow>,
@@ -57,7 +57,7 @@ impl ValueIndex {
             }
             values.sort_unstable();
             values.dedup();
-            indexed.push(IndexedColumn { name: name.clone(), converter, values, is_exact, has_null, field });
+            indexed.push(IndexedColumn { converter, values, is_exact, has_null, field });
         }
         Ok(Self { columns: indexed })
     }
@@ -75,29 +75,14 @@ impl ValueIndex {
 
 impl IndexedColumn {
     fn may_be_in(&self, file: &DataFile) -> Result<bool, ConnectorError> {
-        let data_type = self.field.data_type();
-        let (min, max, holds_null) = match file.partition_values.get(&self.name) {
-            Some(text) => {
-                let value = text_to_value(text.as_deref(), data_type).filter(|value| !value.is_null());
-                (value.clone(), value, text.is_none())
-            }
-            None => {
-                let stats = file.stats.get(&self.name);
-                let (min, max) = bounds(stats, data_type);
-                let nulls = stats.and_then(|stats| stats.null_count);
-                if nulls == Some(file.rows) {
-                    return Ok(self.has_null);
-                }
-                (min, max, nulls != Some(0))
-            }
-        };
-        if self.has_null && holds_null {
+        let held = FileColumn::of(file, &self.field);
+        if held.null_count == Some(file.rows) {
+            return Ok(self.has_null);
+        }
+        if self.has_null && held.null_count != Some(0) {
             return Ok(true);
         }
-        if file.partition_values.get(&self.name) == Some(&None) {
-            return Ok(false);
-        }
-        let (Some(min), Some(max)) = (min, max) else { return Ok(true) };
+        let (Some(min), Some(max)) = (held.min, held.max) else { return Ok(true) };
         let (min, max) = (self.encode(&min)?, self.encode(&max)?);
         let first = self.values.partition_point(|value| *value < min);
         if !self.is_exact {
@@ -113,12 +98,14 @@ impl IndexedColumn {
     }
 }
 
-/// Batches of one data file with exactly the columns of `wanted`, in the order of the file's rows.
+/// Batches of one data file with exactly the columns of `wanted`, in the order of the file's rows: as many as the log says, or an error.
 pub(crate) struct FileRows {
     reader: parquet::arrow::arrow_reader::ParquetRecordBatchReader,
     constants: Vec<(String, ScalarValue)>,
     wanted: SchemaRef,
     described: String,
+    /// Rows still to come.
+    rest: u64,
 }
 
 impl FileRows {
@@ -144,7 +131,8 @@ impl FileRows {
             }
         }
         let reader = builder.build().map_err(|error| damaged(&described, error))?;
-        Ok(Self { reader, constants, wanted: wanted.clone(), described })
+        let rest = rows.map_or(file.rows, |rows| rows.len() as u64);
+        Ok(Self { reader, constants, wanted: wanted.clone(), described, rest })
     }
 
     fn complete(&self, batch: RecordBatch) -> Result<RecordBatch, ConnectorError> {
@@ -167,8 +155,15 @@ impl Iterator for FileRows {
     type Item = Result<RecordBatch, ConnectorError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.reader.next()?;
-        Some(batch.map_err(|error| damaged(&self.described, error)).and_then(|batch| self.complete(batch)))
+        let miscounted = || ConnectorError::new(ErrorKind::Corrupt, format!("data file `{}` does not hold as many rows as its log says", self.described));
+        let Some(batch) = self.reader.next() else {
+            return (std::mem::take(&mut self.rest) > 0).then(|| Err(miscounted()));
+        };
+        let counted = batch.map_err(|error| damaged(&self.described, error)).and_then(|batch| {
+            self.rest = self.rest.checked_sub(batch.num_rows() as u64).ok_or_else(miscounted)?;
+            Ok(batch)
+        });
+        Some(counted.and_then(|batch| self.complete(batch)))
     }
 }
 

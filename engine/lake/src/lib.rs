@@ -8,20 +8,27 @@
 mod chain;
 mod conform;
 mod data_file;
+mod difference;
 mod durable;
 mod encode;
 mod existing;
+mod file_column;
+mod intake;
 mod load;
 mod log;
 mod memory_table;
 mod once;
 mod partition;
 mod provider;
+mod rewrite;
+mod row_hash;
 mod sink;
+mod small_files;
 mod statistics;
 mod tables;
 mod upsert;
 mod value_text;
+mod window;
 mod writer;
 
 pub use chain::{ChainStep, chain_step};

@@ -2,20 +2,25 @@
 
 use crate::conform::{conform, evolve};
 use crate::data_file::discard;
-use crate::existing::ValueIndex;
-use crate::once::{Identity, LeftOut, leave_out_known};
+use crate::difference::Difference;
+use crate::intake::{DiffIntake, Intake, candidates, may_be_in_any};
+use crate::once::leave_out_known;
 use crate::partition::declared_columns;
-use crate::upsert::{self, Matching};
-use crate::writer::{FileSetWriter, WriterGauge, WriterOptions, WriterThread};
+use crate::rewrite::{Merged, Rewrite, carry};
+use crate::small_files::merge_small;
+use crate::upsert;
+use crate::window::{Clearing, WindowRows};
+use crate::writer::{WriterOptions, WriterThread};
 use crate::{ChainStep, CommitLog, CommitOutcome, DataFile, TableChange, TableSnapshot, chain_step};
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::Field;
 use async_trait::async_trait;
 use karat_plugin_api::{CommitRecord, CommitRequest, Committed, ConnectorError, ErrorKind, Load, LoadRequest, Staged, StagedFile, WriteMode, WriteProgress};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Tries of one commit while other streams commit to the same table.
 const COMMIT_TRIES: usize = 32;
@@ -43,30 +48,6 @@ pub(crate) struct LakeLoad<L> {
     outcome_is_unknown: bool,
 }
 
-/// What happens to rows before they are written.
-enum Intake {
-    /// They are written.
-    Direct,
-    /// Those that the table holds are left out.
-    Once { identity: Identity, left_out: LeftOut, buffer: Buffer },
-    /// Those with the same key are replaced.
-    Upsert { matching: Matching, unique_in_read: bool, buffer: Buffer },
-}
-
-/// Rows that must be compared with the table before they are written.
-#[derive(Default)]
-struct Buffer {
-    batches: Vec<RecordBatch>,
-    bytes: u64,
-}
-
-impl Buffer {
-    fn push(&mut self, batch: RecordBatch) {
-        self.bytes += batch.get_array_memory_size() as u64;
-        self.batches.push(batch);
-    }
-}
-
 /// What the next commit changes.
 #[derive(Debug, Default)]
 struct Pending {
@@ -76,17 +57,10 @@ struct Pending {
     carried: Vec<Arc<DataFile>>,
     /// Files that go.
     removed: Vec<Arc<DataFile>>,
-    /// Old rows that were replaced.
-    replaced_rows: u64,
-}
-
-/// What one merge wrote.
-struct Merged {
-    added: Vec<DataFile>,
-    carried: Vec<DataFile>,
-    removed: Vec<Arc<DataFile>>,
-    new_rows: u64,
-    replaced_rows: u64,
+    /// Old rows that go or are marked as deleted.
+    removed_rows: u64,
+    /// The window of the commit is part of this.
+    holds_window: bool,
 }
 
 impl<L: CommitLog> LakeLoad<L> {
@@ -113,7 +87,7 @@ impl<L: CommitLog> LakeLoad<L> {
         };
         log.prepare(&options.folder).await?;
         let writer = WriterThread::start(options.clone())?;
-        let intake = intake(&request, &options.schema);
+        let intake = Intake::of(&request, &options, &described);
         Ok(Self {
             log,
             described,
@@ -138,31 +112,35 @@ impl<L: CommitLog> LakeLoad<L> {
         let partitions = if is_partitioned { gauge.partitions.load(Ordering::Relaxed).max(1) } else { 1 };
         let fills_its_files = self.rows_written >= self.request.layout.min_file_rows.saturating_mul(partitions);
         let has_full_file = !is_partitioned && gauge.full_files.load(Ordering::Relaxed) > 0;
-        let buffered = match &self.intake {
-            Intake::Direct => 0,
-            Intake::Once { buffer, .. } | Intake::Upsert { buffer, .. } => buffer.bytes,
-        };
-        let is_full = gauge.memory_is_full.load(Ordering::Relaxed) || buffered >= self.request.memory_bytes / 2;
+        let is_full = gauge.memory_is_full.load(Ordering::Relaxed) || self.intake.buffered_bytes() >= self.request.memory_bytes / 2;
         if fills_its_files || has_full_file || is_full { WriteProgress::ReadyToCommit } else { WriteProgress::Accepted }
+    }
+
+    /// Files of the table that stay as they are, as far as is known.
+    fn untouched_files(&self) -> impl Iterator<Item = &Arc<DataFile>> {
+        let removed: BTreeSet<&str> = self.pending.removed.iter().map(|file| file.path.as_str()).collect();
+        let base = self.base.iter().filter(|base| !replaces(base, &self.request)).flat_map(|base| &base.files);
+        base.filter(move |file| !removed.contains(file.path.as_str()))
     }
 
     /// Files that rows of this load must be compared with.
     fn comparable_files(&self) -> Vec<Arc<DataFile>> {
-        let base = self.base.iter().filter(|base| !replaces(base, &self.request)).flat_map(|base| &base.files);
-        let removed: BTreeSet<&str> = self.pending.removed.iter().map(|file| file.path.as_str()).collect();
         let skips_own = !matches!(self.intake, Intake::Upsert { unique_in_read: false, .. });
-        base.chain(&self.pending.added)
-            .chain(&self.pending.carried)
-            .filter(|file| !removed.contains(file.path.as_str()))
-            .filter(|file| !skips_own || !self.own.contains(&file.path))
-            .cloned()
-            .collect()
+        let pending = self.pending.added.iter().chain(&self.pending.carried);
+        self.untouched_files().chain(pending).filter(|file| !skips_own || !self.own.contains(&file.path)).cloned().collect()
+    }
+
+    /// Names for the files of the next merge.
+    fn merge_options(&mut self) -> WriterOptions {
+        self.merges += 1;
+        WriterOptions { attempt: format!("{}-m{}", self.options.attempt, self.merges), ..self.options.clone() }
     }
 
     /// Takes a batch: to the writer, or into the buffer when the table may hold its rows.
     async fn take(&mut self, batch: RecordBatch) -> Result<(), ConnectorError> {
         let (columns, must_buffer) = match &self.intake {
             Intake::Direct => (&[][..], false),
+            Intake::Diff(_) => return self.take_difference(batch).await,
             Intake::Once { identity, .. } => (&identity.columns[..], false),
             Intake::Upsert { matching, unique_in_read, .. } => (&matching.key[..], !unique_in_read),
         };
@@ -172,7 +150,7 @@ impl<L: CommitLog> LakeLoad<L> {
             return self.writer.write(batch).await;
         }
         let is_over = match &mut self.intake {
-            Intake::Direct => false,
+            Intake::Direct | Intake::Diff(_) => false,
             Intake::Once { buffer, .. } | Intake::Upsert { buffer, .. } => {
                 buffer.push(batch);
                 buffer.bytes >= self.request.memory_bytes
@@ -181,10 +159,32 @@ impl<L: CommitLog> LakeLoad<L> {
         if is_over { self.settle().await } else { Ok(()) }
     }
 
-    /// Compares the buffered rows with the table, and writes what is new.
+    /// The comparison of a diff with the table, which is read when it begins.
+    async fn difference(&mut self) -> Result<Option<Box<Difference>>, ConnectorError> {
+        let Intake::Diff(state) = &mut self.intake else { return Ok(None) };
+        match std::mem::replace(state, DiffIntake::Settled) {
+            DiffIntake::Waiting(comparison) => {
+                let files = self.comparable_files();
+                blocking(move || Difference::read(comparison, files)).await.map(|read| Some(Box::new(read)))
+            }
+            DiffIntake::Comparing(difference) => Ok(Some(difference)),
+            DiffIntake::Settled => Ok(None),
+        }
+    }
+
+    /// Takes a batch of a diff: what is new or changed goes to the writer.
+    async fn take_difference(&mut self, batch: RecordBatch) -> Result<(), ConnectorError> {
+        let Some(mut difference) = self.difference().await? else {
+            return Err(ConnectorError::new(ErrorKind::Bug, "rows came after all rows of a diff were staged"));
+        };
+        let (difference, rows) = blocking(move || difference.take(&batch).map(|rows| (difference, rows))).await?;
+        self.intake = Intake::Diff(DiffIntake::Comparing(difference));
+        self.rows_written += rows.num_rows() as u64;
+        if rows.num_rows() > 0 { self.writer.write(rows).await } else { Ok(()) }
+    }
+
+    /// Compares the buffered rows with the table, and writes what is new; of a diff, takes away what vanished.
     async fn settle(&mut self) -> Result<(), ConnectorError> {
-        let files = self.comparable_files();
-        let folder = self.options.folder.clone();
         match &mut self.intake {
             Intake::Direct => Ok(()),
             Intake::Once { identity, left_out, buffer } => {
@@ -193,13 +193,16 @@ impl<L: CommitLog> LakeLoad<L> {
                     return Ok(());
                 }
                 let (identity, mut known) = (identity.clone(), std::mem::take(left_out));
+                let (files, folder) = (self.comparable_files(), self.options.folder.clone());
                 let (kept, known) = blocking(move || {
                     let candidates = candidates(&batches, &identity.columns, files)?;
                     let kept = leave_out_known(&identity, &folder, &batches, &candidates, &mut known)?;
                     Ok((kept, known))
                 })
                 .await?;
-                *left_out = known;
+                if let Intake::Once { left_out, .. } = &mut self.intake {
+                    *left_out = known;
+                }
                 for batch in kept {
                     self.rows_written += batch.num_rows() as u64;
                     self.writer.write(batch).await?;
@@ -211,19 +214,73 @@ impl<L: CommitLog> LakeLoad<L> {
                 if batches.is_empty() {
                     return Ok(());
                 }
-                self.merges += 1;
-                let options = WriterOptions { attempt: format!("{}-m{}", self.options.attempt, self.merges), ..self.options.clone() };
-                let (matching, own) = (matching.clone(), self.own.clone());
-                let merged = blocking(move || merge(&matching, options, &batches, files, &own)).await?;
-                self.apply(merged);
+                let matching = matching.clone();
+                let (files, options, own) = (self.comparable_files(), self.merge_options(), self.own.clone());
+                let merged = blocking(move || {
+                    let candidates = candidates(&batches, &matching.key, files)?;
+                    upsert::merge(&matching, options, &batches, &candidates, &own)
+                });
+                self.apply(merged.await?);
                 Ok(())
+            }
+            Intake::Diff(_) => {
+                let Some(difference) = self.difference().await? else { return Ok(()) };
+                let at = now_micros()?;
+                self.rewrite(move || difference.rewrites(at)).await
+            }
+        }
+    }
+
+    /// Rewrites the files that `plan` names and, when anything changes, small ones beside them.
+    async fn rewrite(&mut self, plan: impl FnOnce() -> Result<Vec<Rewrite>, ConnectorError> + Send + 'static) -> Result<(), ConnectorError> {
+        let (options, has_new_rows) = (self.merge_options(), self.rows_written > 0);
+        let files = self.untouched_files().cloned().collect();
+        let merged = blocking(move || {
+            let mut rewrites = plan()?;
+            if has_new_rows || !rewrites.is_empty() {
+                merge_small(&mut rewrites, files, &options.layout);
+            }
+            carry(options, rewrites)
+        });
+        self.apply(merged.await?);
+        Ok(())
+    }
+
+    /// Takes the rows away whose place the staged ones take, as soon as it is known which.
+    async fn clear_window(&mut self, request: &CommitRequest) -> Result<(), ConnectorError> {
+        let WriteMode::Window { column, key } = &self.request.mode else { return Ok(()) };
+        let newest = self.base.as_ref().and_then(|base| base.records.get(&request.record.stream));
+        if self.pending.holds_window || chain_step(newest, &request.record) == ChainStep::AlreadyApplied {
+            return Ok(());
+        }
+        let bounds = request.window.as_ref().ok_or_else(|| ConnectorError::new(ErrorKind::Bug, "a window was committed without its bounds"))?;
+        let clearing = Clearing {
+            window: WindowRows::new(&self.options.schema, column, bounds)?,
+            key: key.clone(),
+            folder: self.options.folder.clone(),
+            schema: Arc::clone(&self.options.schema),
+            memory_bytes: self.options.memory_bytes,
+        };
+        let (files, staged) = (self.untouched_files().cloned().collect(), self.pending.added.clone());
+        self.rewrite(move || clearing.plan(files, &staged)).await?;
+        self.pending.holds_window = true;
+        self.widen().await
+    }
+
+    /// Gives up what a window would have cleared: the table is another one now.
+    fn restore_window(&mut self) {
+        if std::mem::take(&mut self.pending.holds_window) {
+            self.pending.removed.clear();
+            self.pending.removed_rows = 0;
+            for file in self.pending.carried.drain(..) {
+                discard(&self.options.folder.join(&file.path));
             }
         }
     }
 
     fn apply(&mut self, merged: Merged) {
         self.rows_written += merged.new_rows;
-        self.pending.replaced_rows += merged.replaced_rows;
+        self.pending.removed_rows += merged.removed_rows;
         for file in merged.removed {
             let pending = &mut self.pending;
             let before = pending.added.len() + pending.carried.len();
@@ -248,16 +305,19 @@ impl<L: CommitLog> LakeLoad<L> {
         kept.flat_map(|base| base.schema.fields()).any(is_wider)
     }
 
-    /// Writes the rows of before anew in the wider types: readers count on one type per column.
+    /// True when this load can write rows of the table anew without losing any of their values.
+    fn knows_all_columns(&self, table: &TableSnapshot) -> bool {
+        table.schema.fields().iter().all(|field| self.options.schema.field_with_name(field.name()).is_ok_and(|own| own.data_type() == field.data_type()))
+    }
+
+    /// Writes the rows of before anew where a column takes a wider type: readers count on one type per column.
     async fn widen(&mut self) -> Result<(), ConnectorError> {
-        let removed: BTreeSet<&str> = self.pending.removed.iter().map(|file| file.path.as_str()).collect();
-        let files: Vec<Arc<DataFile>> = self.base.iter().flat_map(|base| &base.files).filter(|file| !removed.contains(file.path.as_str())).cloned().collect();
-        if files.is_empty() {
+        let rewrites: Vec<Rewrite> = if self.widens() { self.untouched_files().cloned().map(Rewrite::whole).collect() } else { Vec::new() };
+        if rewrites.is_empty() {
             return Ok(());
         }
-        self.merges += 1;
-        let options = WriterOptions { attempt: format!("{}-m{}", self.options.attempt, self.merges), ..self.options.clone() };
-        let merged = blocking(move || rewrite(options, files)).await?;
+        let options = self.merge_options();
+        let merged = blocking(move || carry(options, rewrites)).await?;
         self.apply(merged);
         Ok(())
     }
@@ -291,28 +351,16 @@ impl<L: CommitLog> LakeLoad<L> {
         if chain_step(newest, &request.record) == ChainStep::Conflict {
             return Err(conflict(&self.described, request, newest));
         }
+        let changed = || ConnectorError::new(ErrorKind::Busy, format!("{} was changed by somebody else while rows were compared with it", self.described));
         if !matches!(self.intake, Intake::Direct) || self.widens() {
-            return Err(ConnectorError::new(ErrorKind::Busy, format!("{} was changed by somebody else while rows were compared with it", self.described)));
+            return Err(changed());
         }
         self.base = self.log.load(&self.options.folder, None).await?.map(Arc::new);
         match &self.base {
+            Some(base) if matches!(self.request.mode, WriteMode::Window { .. }) && !replaces(base, &self.request) && !self.knows_all_columns(base) => Err(changed()),
             Some(base) if !replaces(base, &self.request) => check_partitions(base, &self.partition_columns, &self.described),
             _ => Ok(()),
         }
-    }
-}
-
-fn intake(request: &LoadRequest, schema: &SchemaRef) -> Intake {
-    match &request.mode {
-        WriteMode::Append { once_by: Some(columns) } => {
-            let identity = Identity { columns: columns.clone(), counts_copies: columns.len() >= request.schema.fields().len(), schema: Arc::clone(schema) };
-            Intake::Once { identity, left_out: LeftOut::new(), buffer: Buffer::default() }
-        }
-        WriteMode::Upsert { key, unique_in_read, order_by } => {
-            let matching = Matching { key: key.clone(), order_by: order_by.clone(), schema: Arc::clone(schema) };
-            Intake::Upsert { matching, unique_in_read: *unique_in_read, buffer: Buffer::default() }
-        }
-        WriteMode::Append { once_by: None } | WriteMode::Replace | WriteMode::Window { .. } | WriteMode::Diff { .. } => Intake::Direct,
     }
 }
 
@@ -329,75 +377,6 @@ fn check_partitions(base: &TableSnapshot, partition_columns: &[String], describe
     let (old, new) = (base.partition_columns.join(", "), partition_columns.join(", "));
     Err(ConnectorError::new(ErrorKind::Refused, format!("{described} is partitioned by [{old}], not by [{new}]"))
         .with_help("restore `layout.partition_by`, or load the table anew with `--full-refresh`"))
-}
-
-fn may_be_in_any(batch: &RecordBatch, columns: &[String], files: &[Arc<DataFile>]) -> Result<bool, ConnectorError> {
-    if files.is_empty() {
-        return Ok(false);
-    }
-    let index = ValueIndex::new(std::slice::from_ref(batch), columns)?;
-    for file in files {
-        if index.may_be_in(file)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn candidates(batches: &[RecordBatch], columns: &[String], files: Vec<Arc<DataFile>>) -> Result<Vec<Arc<DataFile>>, ConnectorError> {
-    let index = ValueIndex::new(batches, columns)?;
-    let mut kept = Vec::new();
-    for file in files {
-        if index.may_be_in(&file)? {
-            kept.push(file);
-        }
-    }
-    Ok(kept)
-}
-
-/// Merges rows into the table's files; new rows and the rest of rewritten files go to different files, so that checks see only new rows.
-fn merge(matching: &Matching, options: WriterOptions, batches: &[RecordBatch], files: Vec<Arc<DataFile>>, own: &BTreeSet<String>) -> Result<Merged, ConnectorError> {
-    let folder = options.folder.clone();
-    let candidates = candidates(batches, &matching.key, files)?;
-    let plan = upsert::plan(matching, &folder, batches, &candidates)?;
-    let mut writer = FileSetWriter::new(options, Arc::new(WriterGauge::default()))?;
-    let mut new_rows = 0;
-    for batch in &plan.new_rows {
-        new_rows += batch.num_rows() as u64;
-        writer.write(batch)?;
-    }
-    let (mine, others): (Vec<_>, Vec<_>) = plan.rewrites.iter().partition(|rewrite| own.contains(&rewrite.file.path));
-    for rewrite in &mine {
-        copy_rest(&mut writer, rewrite, &folder, &matching.schema)?;
-    }
-    let added = writer.finish()?;
-    let carried = (|| {
-        for rewrite in &others {
-            copy_rest(&mut writer, rewrite, &folder, &matching.schema)?;
-        }
-        writer.finish()
-    })();
-    let carried = carried.inspect_err(|_| added.iter().for_each(|file| discard(&folder.join(&file.path))))?;
-    let replaced_rows = others.iter().map(|rewrite| rewrite.dropped.len() as u64).sum();
-    let removed = plan.rewrites.iter().map(|rewrite| Arc::clone(&rewrite.file)).collect();
-    Ok(Merged { added, carried, removed, new_rows, replaced_rows })
-}
-
-/// The rows of `files`, in new files of the writer's types.
-fn rewrite(options: WriterOptions, files: Vec<Arc<DataFile>>) -> Result<Merged, ConnectorError> {
-    let (folder, schema) = (options.folder.clone(), Arc::clone(&options.schema));
-    let mut writer = FileSetWriter::new(options, Arc::new(WriterGauge::default()))?;
-    for file in &files {
-        copy_rest(&mut writer, &upsert::Rewrite { file: Arc::clone(file), dropped: Vec::new() }, &folder, &schema)?;
-    }
-    Ok(Merged { added: Vec::new(), carried: writer.finish()?, removed: files, new_rows: 0, replaced_rows: 0 })
-}
-
-fn copy_rest(writer: &mut FileSetWriter, rewrite: &upsert::Rewrite, folder: &Path, schema: &SchemaRef) -> Result<(), ConnectorError> {
-    for batch in upsert::rest_of(rewrite, folder, schema)? {
-        writer.write(&batch?)?;
-    }
-    Ok(())
 }
 
 /// Runs reading and encoding off the async threads. Once started it finishes, even when nobody waits any more.
@@ -421,7 +400,7 @@ impl<L: CommitLog> Load for LakeLoad<L> {
         let files = self.writer.finish().await?;
         self.own.extend(files.iter().map(|file| file.path.clone()));
         self.pending.added.extend(files.into_iter().map(Arc::new));
-        if self.widens() {
+        if !matches!(self.request.mode, WriteMode::Window { .. }) {
             self.widen().await?;
         }
         let files = self.pending.added.iter().map(|file| StagedFile {
@@ -435,11 +414,13 @@ impl<L: CommitLog> Load for LakeLoad<L> {
 
     async fn commit(&mut self, request: CommitRequest) -> Result<Committed, ConnectorError> {
         for _ in 0..COMMIT_TRIES {
+            self.clear_window(&request).await?;
             let (version, was_already_applied) = match self.try_commit(&request).await? {
                 CommitOutcome::Applied { version } => (version, false),
                 CommitOutcome::AlreadyApplied { version } => (version, true),
                 CommitOutcome::Conflict { newest } => {
                     self.rebase(&request, newest.as_ref()).await?;
+                    self.restore_window();
                     continue;
                 }
             };
@@ -452,7 +433,7 @@ impl<L: CommitLog> Load for LakeLoad<L> {
             return Ok(Committed {
                 version,
                 rows_written: pending.added.iter().map(|file| file.rows).sum(),
-                rows_removed: pending.replaced_rows + replaced,
+                rows_removed: pending.removed_rows + replaced,
                 files: files().count() as u64,
                 bytes: files().map(|file| file.size).sum(),
                 was_already_applied,
@@ -470,6 +451,12 @@ impl<L> Drop for LakeLoad<L> {
             }
         }
     }
+}
+
+/// Microseconds since 1970-01-01T00:00:00Z.
+fn now_micros() -> Result<i64, ConnectorError> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_micros()).ok());
+    since.ok_or_else(|| ConnectorError::new(ErrorKind::BadConfiguration, "this machine's clock shows a time before 1970").with_help("set the clock"))
 }
 
 fn conflict(described: &str, request: &CommitRequest, newest: Option<&CommitRecord>) -> ConnectorError {

@@ -1,7 +1,8 @@
 //! Append of rows that may have been delivered before: leaves out what the table already holds.
 
 use crate::DataFile;
-use crate::existing::{FileRows, pick, pick_schema, row_encoder, row_error};
+use crate::existing::{FileRows, pick_schema, row_error};
+use crate::row_hash::RowHasher;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
@@ -9,7 +10,6 @@ use karat_plugin_api::ConnectorError;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_128;
 
 /// How many copies of a row, by the hash of its identity, were left out already by this load.
 pub(crate) type LeftOut = HashMap<u128, u64>;
@@ -31,17 +31,13 @@ pub(crate) fn leave_out_known(
     files: &[Arc<DataFile>],
     left_out: &mut LeftOut,
 ) -> Result<Vec<RecordBatch>, ConnectorError> {
-    let encoder = row_encoder(&identity.schema, &identity.columns)?;
-    let hashes_of = |batch: &RecordBatch| -> Result<Vec<u128>, ConnectorError> {
-        let rows = encoder.convert_columns(&pick(batch, &identity.columns)?).map_err(row_error)?;
-        Ok(rows.iter().map(|row| xxh3_128(row.data())).collect())
-    };
-    let hashes = batches.iter().map(hashes_of).collect::<Result<Vec<_>, _>>()?;
+    let hasher = RowHasher::new(&identity.schema, &identity.columns)?;
+    let hashes = batches.iter().map(|batch| hasher.hashes(batch)).collect::<Result<Vec<_>, _>>()?;
     let mut held: HashMap<u128, u64> = hashes.iter().flatten().map(|hash| (*hash, 0)).collect();
     let wanted = pick_schema(&identity.schema, &identity.columns)?;
     for file in files {
         for batch in FileRows::open(folder, file, &wanted, None)? {
-            for hash in hashes_of(&batch?)? {
+            for hash in hasher.hashes(&batch?)? {
                 if let Some(count) = held.get_mut(&hash) {
                     *count += 1;
                 }

@@ -1,9 +1,9 @@
 //! A table version for DataFusion: exact counts, files skipped by partition and statistics, everything else by DataFusion's own Parquet scan.
 
-use crate::value_text::{bounds, text_to_value};
+use crate::file_column::{FileColumn, partition_value};
 use crate::{DataFile, TableSnapshot};
 use arrow::array::{ArrayRef, BooleanArray, UInt64Array};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
@@ -43,13 +43,6 @@ struct ScanFile {
     rows: u64,
     /// Statistics by table column.
     columns: Vec<FileColumn>,
-}
-
-#[derive(Debug, Clone)]
-struct FileColumn {
-    min: Option<ScalarValue>,
-    max: Option<ScalarValue>,
-    null_count: Option<u64>,
 }
 
 impl SnapshotProvider {
@@ -103,7 +96,7 @@ impl SnapshotProvider {
                 ConnectorError::new(ErrorKind::Corrupt, format!("the partition value of column `{}` of file `{}` is not a `{}`", field.name(), path.display(), field.data_type()))
             })?);
         }
-        let columns: Vec<FileColumn> = self.schema.fields().iter().map(|field| self.column_of(file, field)).collect();
+        let columns: Vec<FileColumn> = self.schema.fields().iter().map(|field| FileColumn::of(file, field)).collect();
         let location = object_store::path::Path::from_absolute_path(path)
             .map_err(|error| ConnectorError::new(ErrorKind::BadConfiguration, format!("`{}` is not a path that files can be read from", path.display())).with_source(error))?;
         let meta =
@@ -113,19 +106,6 @@ impl SnapshotProvider {
         scanned.statistics = Some(Arc::new(self.scan_statistics(file.rows, &columns)));
         self.files.push(ScanFile { file: scanned, rows: file.rows, columns });
         Ok(())
-    }
-
-    fn column_of(&self, file: &DataFile, field: &Field) -> FileColumn {
-        if file.partition_values.contains_key(field.name())
-            && let Some(value) = partition_value(file, field)
-        {
-            let null_count = Some(if value.is_null() { file.rows } else { 0 });
-            let bound = (!value.is_null()).then_some(value);
-            return FileColumn { min: bound.clone(), max: bound, null_count };
-        }
-        let stats = file.stats.get(field.name());
-        let (min, max) = bounds(stats, field.data_type());
-        FileColumn { min, max, null_count: stats.and_then(|stats| stats.null_count) }
     }
 
     /// Statistics in the order of `scan_schema`.
@@ -252,11 +232,6 @@ fn total(files: &[&ScanFile], at: usize) -> FileColumn {
     sum
 }
 
-fn partition_value(file: &DataFile, field: &Field) -> Option<ScalarValue> {
-    let text = file.partition_values.get(field.name())?;
-    text_to_value(text.as_deref(), field.data_type())
-}
-
 struct FileStatistics<'a> {
     provider: &'a SnapshotProvider,
     files: &'a [&'a ScanFile],
@@ -302,6 +277,7 @@ mod tests {
     use super::*;
     use crate::writer::{FileSetWriter, WriterGauge, WriterOptions};
     use arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray};
+    use arrow::datatypes::Field;
     use datafusion::physical_plan::displayable;
     use datafusion::prelude::SessionContext;
     use karat_plugin_api::FileLayout;

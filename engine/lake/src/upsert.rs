@@ -1,13 +1,16 @@
 //! Upsert by copy-on-write: finds the rows that new rows replace, and says which files must be written anew without them.
 
 use crate::DataFile;
+use crate::data_file::discard;
 use crate::existing::{FileRows, pick, pick_schema, row_encoder, row_error};
+use crate::rewrite::{Merged, Rewrite};
+use crate::writer::{FileSetWriter, WriterGauge, WriterOptions};
 use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, Rows, SortField};
 use karat_plugin_api::{ConnectorError, ErrorKind};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,18 +24,11 @@ pub(crate) struct Matching {
 }
 
 /// What an upsert does to a table.
-pub(crate) struct Merge {
+struct Merge {
     /// Rows to add: one per key, without those that the table holds already, equal in all columns.
-    pub(crate) new_rows: Vec<RecordBatch>,
+    new_rows: Vec<RecordBatch>,
     /// Files that hold replaced rows.
-    pub(crate) rewrites: Vec<Rewrite>,
-}
-
-/// A file that must be written anew.
-pub(crate) struct Rewrite {
-    pub(crate) file: Arc<DataFile>,
-    /// Row numbers that are left out, ascending.
-    pub(crate) dropped: Vec<u64>,
+    rewrites: Vec<Rewrite>,
 }
 
 /// A new row: its batch, its place in it, and whether it must be written.
@@ -57,7 +53,7 @@ struct Incoming<'a> {
 }
 
 /// Compares new rows with the files that may hold their keys.
-pub(crate) fn plan(matching: &Matching, folder: &Path, batches: &[RecordBatch], files: &[Arc<DataFile>]) -> Result<Merge, ConnectorError> {
+fn plan(matching: &Matching, folder: &Path, batches: &[RecordBatch], files: &[Arc<DataFile>]) -> Result<Merge, ConnectorError> {
     let keys = row_encoder(&matching.schema, &matching.key)?;
     let (mut winners, index) = newest_by_key(matching, &keys, batches)?;
     let key_schema = pick_schema(&matching.schema, &matching.key)?;
@@ -84,9 +80,9 @@ pub(crate) fn plan(matching: &Matching, folder: &Path, batches: &[RecordBatch], 
     let incoming = Incoming { matching, folder, batches };
     for (file, found) in matched {
         mark_unchanged(&incoming, &file, &found, &mut winners)?;
-        let dropped: Vec<u64> = found.iter().filter(|(_, winner)| !winners[*winner].is_unchanged).map(|(row, _)| *row).collect();
-        if !dropped.is_empty() {
-            rewrites.push(Rewrite { file, dropped });
+        let mut dropped = found.iter().filter(|(_, winner)| !winners[*winner].is_unchanged).map(|(row, _)| *row).peekable();
+        if dropped.peek().is_some() {
+            rewrites.push(Rewrite::without_rows(file, dropped));
         }
     }
     Ok(Merge { new_rows: rows_to_add(batches, &winners)?, rewrites })
@@ -185,21 +181,24 @@ fn rows_to_add(batches: &[RecordBatch], winners: &[Winner]) -> Result<Vec<Record
     kept.filter(|batch| !batch.as_ref().is_ok_and(|batch| batch.num_rows() == 0)).collect()
 }
 
-/// The batches of a file without the dropped rows.
-pub(crate) fn rest_of<'a>(rewrite: &'a Rewrite, folder: &Path, schema: &SchemaRef) -> Result<impl Iterator<Item = Result<RecordBatch, ConnectorError>> + 'a, ConnectorError> {
-    let rows = FileRows::open(folder, &rewrite.file, schema, None)?;
-    let mut first_row = 0_u64;
-    let mut dropped = rewrite.dropped.iter().copied().peekable();
-    Ok(rows.map(move |batch| {
-        let batch = batch?;
-        let end = first_row + batch.num_rows() as u64;
-        let mut keep = vec![true; batch.num_rows()];
-        while let Some(row) = dropped.next_if(|row| *row < end) {
-            if let Some(place) = usize::try_from(row - first_row).ok().and_then(|place| keep.get_mut(place)) {
-                *place = false;
-            }
-        }
-        first_row = end;
-        filter_record_batch(&batch, &BooleanArray::from(keep)).map_err(row_error)
-    }))
+/// Merges rows into the table's files; new rows and the rest of rewritten files go to different files, so that checks see only new rows.
+pub(crate) fn merge(matching: &Matching, options: WriterOptions, batches: &[RecordBatch], files: &[Arc<DataFile>], own: &BTreeSet<String>) -> Result<Merged, ConnectorError> {
+    let folder = options.folder.clone();
+    let plan = plan(matching, &folder, batches, files)?;
+    let mut writer = FileSetWriter::new(options, Arc::new(WriterGauge::default()))?;
+    let mut new_rows = 0;
+    for batch in &plan.new_rows {
+        new_rows += batch.num_rows() as u64;
+        writer.write(batch)?;
+    }
+    let (mine, others): (Vec<_>, Vec<_>) = plan.rewrites.iter().partition(|rewrite| own.contains(&rewrite.file.path));
+    for rewrite in &mine {
+        rewrite.copy_to(&mut writer, &folder, &matching.schema)?;
+    }
+    let added = writer.finish()?;
+    let carried = others.iter().try_for_each(|rewrite| rewrite.copy_to(&mut writer, &folder, &matching.schema)).and_then(|()| writer.finish());
+    let carried = carried.inspect_err(|_| added.iter().for_each(|file| discard(&folder.join(&file.path))))?;
+    let removed_rows = others.iter().map(|rewrite| rewrite.dropped_rows()).sum();
+    let removed = plan.rewrites.iter().map(|rewrite| Arc::clone(&rewrite.file)).collect();
+    Ok(Merged { added, carried, removed, new_rows, removed_rows })
 }

@@ -61,11 +61,11 @@ pub(crate) fn catalog() -> Catalog {
     };
     let all = ["full", "id", "timestamp", "hybrid", "window", "diff", "log"];
     let plugins = [
-        plugin("delta", true, &[], &[], &["append", "upsert", "replace"], true),
+        plugin("delta", true, &[], &[], &["append", "upsert", "replace", "window"], true),
         plugin("files", true, &["full"], &["path"], &["append", "replace"], true),
         plugin("mysql", false, &all, &["table", "query"], &["append", "upsert", "replace"], false),
         plugin("postgres", false, &all, &["table", "query"], &["append", "upsert", "replace"], false),
-        plugin("sqlite", true, &["full", "id", "timestamp", "hybrid"], &["table", "query"], &[], false),
+        plugin("sqlite", true, &["full", "id", "timestamp", "hybrid", "window", "diff"], &["table", "query"], &[], false),
     ];
     Catalog { plugins: plugins.into_iter().collect() }
 }

@@ -4,10 +4,10 @@
 use karat_spec::model::{CheckKind, LoadMode, OnFail, Strategy};
 
 /// Strategies that this build reads with.
-pub(crate) const STRATEGIES: [Strategy; 4] = [Strategy::Full, Strategy::Id, Strategy::Timestamp, Strategy::Hybrid];
+pub(crate) const STRATEGIES: [Strategy; 6] = [Strategy::Full, Strategy::Id, Strategy::Timestamp, Strategy::Hybrid, Strategy::Window, Strategy::Diff];
 
 /// Load modes that this build writes Bronze with.
-pub(crate) const BRONZE_LOAD_MODES: [LoadMode; 3] = [LoadMode::Append, LoadMode::Upsert, LoadMode::Replace];
+pub(crate) const BRONZE_LOAD_MODES: [LoadMode; 4] = [LoadMode::Append, LoadMode::Upsert, LoadMode::Replace, LoadMode::Window];
 
 /// Load modes that this build writes Silver and Gold with: they are recomputed.
 pub(crate) const TRANSFORM_LOAD_MODES: [LoadMode; 1] = [LoadMode::Replace];

@@ -238,7 +238,7 @@ silver:
               |                                                        ^^^^ would have no effect
               |
               = note: deletes are seen by `full`, `window`, `diff` and `log`
-            help: set `deletes: ignore`, or choose a strategy that sees deletes
+            help: set `deletes: ignore`, or `strategy: diff` to see deletes
 
             warning[I001]: strategy `timestamp` of `bronze.orders` does not use `slot`
              --> pipelines/shop.yaml:9:62
@@ -488,6 +488,38 @@ fn a_project_sets_levels() {
             4 errors, 1 note
         "#]],
     );
+}
+
+#[test]
+fn windows_and_comparisons_go_with_their_own_modes_and_guards() {
+    for (table, expected) in [
+        ("cdc: { strategy: window, cursor: day }", &[][..]),
+        ("cdc: { strategy: window, cursor: day }, load: { mode: window }", &[]),
+        ("cdc: { strategy: window, cursor: day }, load: { mode: upsert }", &["D013"]),
+        ("cdc: { strategy: window, cursor: day }, load: { mode: replace }", &["D013"]),
+        ("cdc: { strategy: window, cursor_sql: day }", &["D002", "I001"]),
+        ("cdc: { strategy: window, cursor: day }, guard: { allow_empty: true }", &[]),
+        ("cdc: { strategy: window, cursor: day }, guard: { max_shrink: 10%, max_delete: 10% }", &["D009", "D009"]),
+        ("cdc: { strategy: diff }", &[]),
+        ("cdc: { strategy: diff }, load: { mode: upsert }", &[]),
+        ("cdc: { strategy: diff }, load: { mode: append }", &["D013"]),
+        ("cdc: { strategy: diff }, load: { mode: replace }", &["D013"]),
+        ("cdc: { strategy: diff, cursor: day }", &["I001"]),
+        ("cdc: { strategy: diff }, guard: { max_delete: 10% }", &["D009"]),
+        ("cdc: { strategy: diff }, guard: { allow_empty: true }", &["D009"]),
+        ("cdc: { strategy: diff, deletes: soft }, guard: { max_delete: 10%, allow_empty: true }", &[]),
+        ("cdc: { strategy: diff, deletes: hard }, guard: { max_shrink: 10% }", &["D009"]),
+        ("cdc: { strategy: hybrid, cursor: day }, load: { mode: window }", &["D013"]),
+    ] {
+        let yaml = format!(
+            "version: 1\nconnections: {{ shop: {{ type: sqlite, path: shop.db }} }}\nbronze:\n  orders:\n    {{ from: {{ connection: shop, table: orders }}, key: [id], {table} }}\n"
+        );
+        let project = Project::new(&[("pipelines/shop.yaml", &yaml)], &[]);
+
+        let mut codes: Vec<&str> = project.findings.iter().map(|finding| finding.code.0).filter(|code| code.starts_with(['D', 'I', 'P'])).collect();
+        codes.sort_unstable();
+        assert_eq!(codes, expected, "{table}");
+    }
 }
 
 #[test]

@@ -5,10 +5,10 @@ use crate::guarantee::{self, CopyFacts};
 use crate::input::PlanInput;
 use crate::judge::{self, Copied};
 use crate::predicate::{self, ReadFacts};
-use crate::{ChunkPlan, CopyWork, StageKind, StageWork, TablePlan, check, ddl, estimate, lock};
+use crate::{ChunkPlan, CopyWork, StageKind, StageWork, TablePlan, check, ddl, estimate, known, lock};
 use karat_diagnostics::{Diagnostic, Severity};
 use karat_plugin_api::{ColumnChoice, CursorExpr, DeclaredType, ExtraColumns, NativeTypes, SourceObject, SourceSchema};
-use karat_spec::model::{BronzeTable, ByteSize, ChunkRows, Count, Deletes, LoadMode, NullCursor, SchemaChanges, Strategy, Window};
+use karat_spec::model::{BronzeTable, ByteSize, Cdc, ChunkRows, Count, Deletes, LoadMode, NullCursor, SchemaChanges, Strategy, Window};
 use karat_spec::{Catalog, PluginManifest, ProjectSpec, TableSpec};
 
 const CHUNK_ROWS: u64 = 50_000;
@@ -38,18 +38,23 @@ pub(crate) fn plan(input: &PlanInput<'_>, table: &TableSpec, bronze: &BronzeTabl
         mode: work.mode,
         lookback,
         is_files,
+        refresh_last: work.window.map_or(1, |(_, refresh_last)| refresh_last),
+        deletes: work.deletes,
         has_key: !work.key.is_empty(),
+        may_have_key: !work.key.is_empty() || schema.is_none(),
         source: source.map(|source| &source.capabilities),
         target: target_can,
     });
-    let read = ReadFacts { strategy: work.strategy, cursor: work.cursor.as_ref(), tie: &work.tie, lookback, null_cursor: work.null_cursor, after };
+    let read = ReadFacts { strategy: work.strategy, cursor: work.cursor.as_ref(), tie: &work.tie, lookback, null_cursor: work.null_cursor, window: work.window, after };
     let text = match &work.object {
         SourceObject::Files(glob) => predicate::of_files(glob, work.mode != LoadMode::Replace, after),
         SourceObject::Table(_) | SourceObject::Query(_) => predicate::of_rows(&read),
     };
-    let is_incremental = work.strategy != Strategy::Full || (is_files && work.mode != LoadMode::Replace);
+    let is_incremental = !matches!(work.strategy, Strategy::Full | Strategy::Diff) || (is_files && work.mode != LoadMode::Replace);
     let layout = ends::layout_plan(&work.layout, target_can);
-    let about = estimate::of_copy(schema, state.filter(|_| is_incremental && after.is_some()).map(|state| state.rows), layout.as_ref().map(|layout| layout.min_file_rows));
+    // How much of a table lies in its newest windows nobody has counted.
+    let counted = schema.filter(|_| work.strategy != Strategy::Window || after.is_none());
+    let about = estimate::of_copy(counted, state.filter(|_| is_incremental && after.is_some()).map(|state| state.rows), layout.as_ref().map(|layout| layout.min_file_rows));
     let plan = TablePlan {
         stage: StageKind::Copy,
         pipeline: ends::pipeline(spec, table),
@@ -68,7 +73,7 @@ pub(crate) fn plan(input: &PlanInput<'_>, table: &TableSpec, bronze: &BronzeTabl
         estimated_rows: about.rows,
         estimated_bytes: about.bytes,
         estimated_files: about.files,
-        ddl: input.targets.get(&table.name).map(|target| ddl::changes(target.as_ref(), &work.columns, work.schema_changes)).unwrap_or_default(),
+        ddl: input.targets.get(&table.name).map(|target| ddl::changes(target.as_ref(), &known::written(&work), work.schema_changes)).unwrap_or_default(),
         checks: check::lines(&work.checks),
         schedule: ends::schedule(spec, table),
         reads: vec![reads(&work)],
@@ -128,6 +133,13 @@ fn work(table: &TableSpec, bronze: &BronzeTable, known: Known<'_>, filled: &mut 
         filled.insert("load.mode".into(), mode.as_str().into());
         mode
     });
+    let window = (strategy == Strategy::Window).then(|| window(&cdc, filled));
+    let deletes = cdc.deletes.unwrap_or_else(|| {
+        if strategy == Strategy::Diff {
+            filled.insert("cdc.deletes".into(), "ignore".into());
+        }
+        Deletes::Ignore
+    });
     let cursor = cdc.cursor.map(CursorExpr::Column).or(cdc.cursor_sql.map(CursorExpr::Sql));
     let is_cursor = |column: &String| matches!(&cursor, Some(CursorExpr::Column(cursor)) if cursor == column);
     let tie = if strategy == Strategy::Hybrid { key.iter().filter(|column| !is_cursor(column)).cloned().collect() } else { Vec::new() };
@@ -150,8 +162,8 @@ fn work(table: &TableSpec, bronze: &BronzeTable, known: Known<'_>, filled: &mut 
         tie,
         lookback: cdc.lookback.map(|lookback| lookback.0),
         settles_late_commits: known_source.is_some_and(|source| source.capabilities.settles_late_commits),
-        window: (strategy == Strategy::Window).then(|| (cdc.window.unwrap_or(Window::Month), cdc.refresh_last.map_or(1, |count| count.0.max(1)))),
-        deletes: cdc.deletes.unwrap_or(Deletes::Ignore),
+        window,
+        deletes,
         null_cursor: cdc.null_cursor.unwrap_or(NullCursor::Error),
         chunk_rows: chunk.rows.unwrap_or_else(|| {
             filled.insert("chunk.rows".into(), CHUNK_ROWS.to_string());
@@ -176,6 +188,19 @@ fn work(table: &TableSpec, bronze: &BronzeTable, known: Known<'_>, filled: &mut 
         guard: ends::guard(table),
         checks: check::work(table),
     }
+}
+
+/// What a window spans, and how many of the newest are read again.
+fn window(cdc: &Cdc, filled: &mut Filled) -> (Window, u64) {
+    let unit = cdc.window.unwrap_or_else(|| {
+        filled.insert("cdc.window".into(), "month".into());
+        Window::Month
+    });
+    let refresh_last = cdc.refresh_last.unwrap_or_else(|| {
+        filled.insert("cdc.refresh_last".into(), "1".into());
+        Count(1)
+    });
+    (unit, refresh_last.0.max(1))
 }
 
 /// Whoever chose columns, or asked that new ones are left out, knows that there are others.

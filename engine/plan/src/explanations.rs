@@ -11,8 +11,8 @@ pub fn explanations() -> impl Iterator<Item = &'static Explanation> {
 const SINCE: &str = "0.1.0";
 
 /// The examples read table `orders (id integer primary key, code text, updated_at text, amount double, flag boolean)` with no index, and
-/// `lines (order_id integer, line integer, primary key (order_id, line))`.
-static PAGES: [Explanation; 10] = [
+/// `lines (order_id integer, line integer, primary key (order_id, line))`, `keyless (code text)`, and `marked (id integer primary key, _deleted_at timestamptz)`.
+static PAGES: [Explanation; 11] = [
     Explanation {
         code: "D101",
         title: "cursor is no column of the source",
@@ -67,8 +67,8 @@ static PAGES: [Explanation; 10] = [
         code: "D106",
         title: "cursor does not order rows",
         since: SINCE,
-        what: "The cursor's type has no order that tells new rows from old ones: a boolean, bytes, a list.",
-        why: "A watermark of such a type says nothing about what is still to come.",
+        what: "The cursor's type has no order that tells new rows from old ones: a boolean, bytes, a list. Windows need a date or a timestamp.",
+        why: "A watermark of such a type says nothing about what is still to come, and a day of such a column is not known.",
         fails: example!("orders", "cdc: { strategy: hybrid, cursor: flag, null_cursor: error }"),
         passes: example!("orders", "cdc: { strategy: hybrid, cursor: updated_at, null_cursor: error }"),
         fix: "Choose a number, date, timestamp or text that grows.",
@@ -77,11 +77,21 @@ static PAGES: [Explanation; 10] = [
         code: "D107",
         title: "no key anywhere",
         since: SINCE,
-        what: "`upsert` or `hybrid` needs a key; none is written, and the source table has no primary key.",
+        what: "`upsert`, `hybrid` or `diff` needs a key; none is written, and the source table has no primary key.",
         why: "Rows could not be told apart: rows read again would be delivered twice, or the wrong ones replaced.",
         fails: example!("keyless", "cdc: { strategy: hybrid, cursor: code, null_cursor: error }"),
         passes: example!("keyless", "key: [code], cdc: { strategy: hybrid, cursor: code, null_cursor: error }"),
         fix: "Write `key:` with the columns that identify a row.",
+    },
+    Explanation {
+        code: "D108",
+        title: "the column of soft deletes is taken",
+        since: SINCE,
+        what: "`cdc.deletes: soft` marks rows in a column `_deleted_at`, and the source has a column of that name.",
+        why: "Two columns cannot have one name, and a mark of ours would be taken for a value of the source.",
+        fails: example!("marked", "cdc: { strategy: diff, deletes: soft }"),
+        passes: example!("marked", "exclude: [_deleted_at], cdc: { strategy: diff, deletes: soft }"),
+        fix: "Leave the source's column out with `exclude`, or rename it in a query.",
     },
     Explanation {
         code: "I101",

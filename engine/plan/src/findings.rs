@@ -13,6 +13,7 @@ pub(crate) const KEY_NOT_UNIQUE: Code = Code("I102");
 pub(crate) const LOSSY_TYPE: Code = Code("D105");
 pub(crate) const CURSOR_TYPE: Code = Code("D106");
 pub(crate) const KEY_MISSING: Code = Code("D107");
+pub(crate) const MARK_TAKEN: Code = Code("D108");
 pub(crate) const CURSOR_NOT_INDEXED: Code = Code("L101");
 pub(crate) const NOT_A_TABLE: Code = Code("C101");
 pub(crate) const NOT_LOCKED: Code = Code("C102");

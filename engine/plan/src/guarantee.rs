@@ -2,15 +2,20 @@
 
 use crate::Guarantee;
 use karat_spec::Capabilities;
-use karat_spec::model::{Duration, LoadMode, Strategy};
+use karat_spec::model::{Deletes, Duration, LoadMode, Strategy};
 
 /// What decides the level of a copy.
 pub(crate) struct CopyFacts<'a> {
     pub(crate) strategy: Strategy,
     pub(crate) mode: LoadMode,
     pub(crate) lookback: Option<Duration>,
+    /// How many of the newest windows are read again.
+    pub(crate) refresh_last: u64,
+    pub(crate) deletes: Deletes,
     pub(crate) is_files: bool,
     pub(crate) has_key: bool,
+    /// False where the source has said that it has none, either.
+    pub(crate) may_have_key: bool,
     pub(crate) source: Option<&'a Capabilities>,
     pub(crate) target: Option<&'a Capabilities>,
 }
@@ -28,8 +33,16 @@ pub(crate) fn of_copy(facts: &CopyFacts<'_>) -> (Guarantee, String) {
         Strategy::Full if facts.is_files => (Guarantee::G3, "every run reads all files; what vanished at the source vanishes here".into()),
         Strategy::Full if facts.mode != LoadMode::Replace => (Guarantee::G2, "every run reads the whole table; rows that vanish at the source stay".into()),
         Strategy::Full => (Guarantee::G3, "every run reads the whole table in one snapshot; what vanished at the source vanishes here".into()),
-        Strategy::Window => (Guarantee::G3, "windows are read whole; what vanished in them vanishes here".into()),
-        Strategy::Diff => (Guarantee::G3, "the whole table is compared by key and hash".into()),
+        Strategy::Window => {
+            let again = if facts.refresh_last > 1 { format!("the newest {} windows", facts.refresh_last) } else { "the newest window".to_owned() };
+            let moved = if facts.may_have_key { "" } else { "; without a key a row that moved away from an older one is there twice" };
+            (Guarantee::G1, format!("complete, deletes included, if rows change only in {again}: older ones are not read again{moved}"))
+        }
+        Strategy::Diff => match facts.deletes {
+            Deletes::Ignore => (Guarantee::G2, "every run compares the whole table by key, all columns; rows that vanish at the source stay".into()),
+            Deletes::Soft => (Guarantee::G3, "every run compares the whole table by key, all columns; what vanished at the source gets its time in `_deleted_at`".into()),
+            Deletes::Hard => (Guarantee::G3, "every run compares the whole table by key, all columns; what vanished at the source is deleted".into()),
+        },
         Strategy::Log => (Guarantee::G3, "the source's own change log".into()),
         Strategy::Id | Strategy::Timestamp | Strategy::Hybrid if facts.source.is_some_and(|source| source.serial_commits) => {
             let moves = if facts.strategy == Strategy::Id { "inserts" } else { "inserts, and updates that move the cursor" };

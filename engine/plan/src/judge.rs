@@ -1,13 +1,13 @@
 //! What is wrong with a copy, now that the source has said what it holds.
 
 use crate::findings::{
-    COLUMN_ABSENT, CURSOR_ABSENT, CURSOR_NOT_INDEXED, CURSOR_NOT_UNIQUE, CURSOR_NULLABLE, CURSOR_TYPE, Found, KEY_ABSENT, KEY_MISSING, KEY_NOT_UNIQUE, LOSSY_TYPE,
+    COLUMN_ABSENT, CURSOR_ABSENT, CURSOR_NOT_INDEXED, CURSOR_NOT_UNIQUE, CURSOR_NULLABLE, CURSOR_TYPE, Found, KEY_ABSENT, KEY_MISSING, KEY_NOT_UNIQUE, LOSSY_TYPE, MARK_TAKEN,
 };
 use crate::{CopyWork, ddl, lossy};
 use arrow_schema::DataType;
 use karat_diagnostics::{Diagnostic, did_you_mean, quoted};
-use karat_plugin_api::{Column, CursorExpr, DeclaredType, SourceObject, SourceSchema};
-use karat_spec::model::{Check, LoadMode, Strategy};
+use karat_plugin_api::{Column, CursorExpr, DELETED_AT, DeclaredType, SourceObject, SourceSchema};
+use karat_spec::model::{Check, Deletes, LoadMode, Strategy};
 use karat_spec::{ProjectSpec, TableSpec, pointer_part};
 
 /// Below this many rows nobody notices a scan.
@@ -30,7 +30,8 @@ pub(crate) fn copy(copied: &Copied<'_>) -> Vec<Diagnostic> {
         overrides(copied, &mut found);
     }
     key(copied, &mut found);
-    if matches!(copied.work.strategy, Strategy::Id | Strategy::Timestamp | Strategy::Hybrid)
+    mark(copied, &mut found);
+    if matches!(copied.work.strategy, Strategy::Id | Strategy::Timestamp | Strategy::Hybrid | Strategy::Window)
         && let Some(CursorExpr::Column(name)) = &copied.work.cursor
         && !copied.schema.columns.is_empty()
     {
@@ -101,12 +102,12 @@ fn overrides(copied: &Copied<'_>, found: &mut Found<'_>) {
 
 fn key(copied: &Copied<'_>, found: &mut Found<'_>) {
     let (work, schema, name) = (copied.work, copied.schema, &copied.table.name);
-    let needs_key = work.mode == LoadMode::Upsert || work.strategy == Strategy::Hybrid;
+    let needs_key = work.mode == LoadMode::Upsert || matches!(work.strategy, Strategy::Hybrid | Strategy::Diff);
     if !needs_key {
         return;
     }
     if work.key.is_empty() {
-        let why = if work.mode == LoadMode::Upsert { "load mode `upsert`" } else { "strategy `hybrid`" };
+        let why = if work.mode == LoadMode::Upsert { "load mode `upsert`".to_owned() } else { format!("strategy `{}`", work.strategy.as_str()) };
         let message = format!("{why} of `{name}` needs a key, and its source has no primary key");
         let help = "write `key:` with the columns that identify a row";
         found.add(KEY_MISSING, copied.table.name_span, message, |finding| finding.with_help(help));
@@ -123,10 +124,28 @@ fn key(copied: &Copied<'_>, found: &mut Found<'_>) {
     }
 }
 
+fn mark(copied: &Copied<'_>, found: &mut Found<'_>) {
+    let work = copied.work;
+    let is_taken = work.columns.iter().any(|column| column.name == DELETED_AT);
+    if work.strategy == Strategy::Diff && work.deletes == Deletes::Soft && is_taken {
+        let message = format!("the source of `{}` has a column `{DELETED_AT}`, which `deletes: soft` needs for itself", copied.table.name);
+        let help = format!("leave it out with `exclude: [{DELETED_AT}]`, or rename it in a query");
+        found.add(MARK_TAKEN, copied.table.spans.value("/cdc/deletes"), message, |finding| finding.with_help(help));
+    }
+}
+
 fn cursor(copied: &Copied<'_>, column: &Column, found: &mut Found<'_>) {
     let (work, schema, table) = (copied.work, copied.schema, copied.table);
     let (name, span) = (&column.name, table.spans.value("/cdc/cursor"));
-    if !orders(&column.data_type) {
+    // A window has the type that is read, which `types` may say.
+    let read_type = work.columns.iter().find(|read| read.name == *name).map_or(&column.data_type, |read| &read.data_type);
+    if work.strategy == Strategy::Window && !matches!(read_type, DataType::Timestamp(..) | DataType::Date32) {
+        let message = format!("windows of `{}` cannot be told by `{name}`, which is {}", table.name, ddl::type_name(read_type));
+        let help = format!("name a date or timestamp column, or say that it holds dates: `types: {{ {name}: date }}`");
+        found.add(CURSOR_TYPE, span, message, |finding| finding.with_help(help));
+        return;
+    }
+    if !orders(&column.data_type) && work.strategy != Strategy::Window {
         let message = format!("cursor `{name}` of `{}` is {}, which does not order rows by age", table.name, ddl::type_name(&column.data_type));
         found.add(CURSOR_TYPE, span, message, |finding| finding.with_help("choose a number, date, timestamp or text that grows"));
         return;

@@ -3,9 +3,10 @@
 use crate::copy;
 use crate::judge::{self, Copied};
 use crate::{CopyWork, Schemas};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use karat_diagnostics::Diagnostic;
-use karat_spec::model::{BronzeTable, From, TableName};
+use karat_plugin_api::{ColumnChoice, DELETED_AT};
+use karat_spec::model::{BronzeTable, Deletes, From, Strategy, TableName};
 use karat_spec::{Catalog, ProjectSpec, TableSpec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,8 +43,19 @@ pub fn known_copies(spec: &ProjectSpec, catalog: &Catalog, schemas: &Schemas) ->
 pub fn columns(work: &CopyWork) -> Option<SchemaRef> {
     let names: BTreeSet<&str> = work.columns.iter().map(|column| column.name.as_str()).collect();
     let is_known = !work.columns.is_empty() && names.len() == work.columns.len() && work.columns.iter().all(|column| column.data_type != DataType::Null);
-    let field = |column: &karat_plugin_api::ColumnChoice| Field::new(&column.name, column.data_type.clone(), column.nullable);
-    is_known.then(|| Arc::new(Schema::new(work.columns.iter().map(field).collect::<Vec<_>>())) as SchemaRef)
+    let field = |column: &ColumnChoice| Field::new(&column.name, column.data_type.clone(), column.nullable);
+    is_known.then(|| Arc::new(Schema::new(written(work).iter().map(field).collect::<Vec<_>>())) as SchemaRef)
+}
+
+/// The columns that are read, and the one that soft deletes add.
+pub(crate) fn written(work: &CopyWork) -> Vec<ColumnChoice> {
+    let mut columns = work.columns.clone();
+    let is_free = !columns.is_empty() && columns.iter().all(|column| column.name != DELETED_AT);
+    if work.strategy == Strategy::Diff && work.deletes == Deletes::Soft && is_free {
+        let data_type = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        columns.push(ColumnChoice { name: DELETED_AT.to_owned(), data_type, nullable: true });
+    }
+    columns
 }
 
 /// True when something besides `from` waits for the environment, so that columns may be named by it.

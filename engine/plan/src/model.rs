@@ -32,7 +32,7 @@ pub struct TablePlan {
     pub depends_on: Vec<String>,
     /// Full names of the tables that wait for it.
     pub blocks: Vec<String>,
-    /// `full`, `id`, `timestamp`, `hybrid`; for transforms `recompute`.
+    /// `full`, `id`, `timestamp`, `hybrid`, `window`, `diff`; for transforms `recompute`.
     pub strategy: String,
     /// Where the last run ended, as people read it; `None` before the first run or offline.
     pub watermark: Option<String>,
@@ -40,7 +40,7 @@ pub struct TablePlan {
     pub predicate: Option<String>,
     /// The key columns, where known.
     pub key: Vec<String>,
-    /// `append`, `upsert`, `replace`.
+    /// `append`, `upsert`, `replace`, `window`.
     pub load_mode: String,
     /// Where the rows go.
     pub target: TargetPlan,

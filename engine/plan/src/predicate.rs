@@ -1,7 +1,7 @@
 //! Which rows a run reads, as people read it.
 
-use karat_plugin_api::{CursorExpr, CursorValue, Position};
-use karat_spec::model::{Duration, NullCursor, Strategy};
+use karat_plugin_api::{CursorExpr, CursorValue, Position, window_start, windows_before};
+use karat_spec::model::{Duration, NullCursor, Strategy, Window};
 
 /// What decides which rows are read.
 pub(crate) struct ReadFacts<'a> {
@@ -10,11 +10,19 @@ pub(crate) struct ReadFacts<'a> {
     pub(crate) tie: &'a [String],
     pub(crate) lookback: Option<Duration>,
     pub(crate) null_cursor: NullCursor,
+    /// What a window spans, and how many of the newest are read again.
+    pub(crate) window: Option<(Window, u64)>,
     pub(crate) after: Option<&'a Position>,
 }
 
 /// The predicate of a read of a table or query.
 pub(crate) fn of_rows(facts: &ReadFacts<'_>) -> String {
+    if let (Some((unit, again)), Some(cursor)) = (facts.window, facts.cursor) {
+        return of_windows(facts, cursor_text(cursor), unit, again);
+    }
+    if facts.strategy == Strategy::Diff {
+        return "all rows, in one snapshot, compared with the target by key".into();
+    }
     let Some(cursor) = facts.cursor.filter(|_| matches!(facts.strategy, Strategy::Id | Strategy::Timestamp | Strategy::Hybrid)) else {
         return "all rows, in one snapshot".into();
     };
@@ -35,6 +43,23 @@ pub(crate) fn of_rows(facts: &ReadFacts<'_>) -> String {
         NullCursor::AlwaysReread => format!("{bound} OR {cursor} IS NULL"),
         NullCursor::Error => bound,
     }
+}
+
+/// The windows from the oldest that is read again, all of one snapshot.
+fn of_windows(facts: &ReadFacts<'_>, cursor: &str, unit: Window, again: u64) -> String {
+    let unit_text = match unit {
+        Window::Day => "day",
+        Window::Week => "week",
+        Window::Month => "month",
+    };
+    let from = match facts.after {
+        Some(Position::Windows { through }) => window_start(through, unit).and_then(|start| windows_before(&start, unit, again.saturating_sub(1))),
+        _ => None,
+    };
+    let Some(from) = from else { return format!("all rows, {unit_text} by {unit_text} of {cursor}") };
+    let null = if facts.null_cursor == NullCursor::AlwaysReread { format!(" OR {cursor} IS NULL") } else { String::new() };
+    let newest = if again > 1 { format!("the newest {again} again") } else { "the newest again".to_owned() };
+    format!("{cursor} >= {}{null}, {unit_text} by {unit_text}, {newest}", literal(&from))
 }
 
 fn bound(cursor: &str, columns: &[&str], values: &[CursorValue], facts: &ReadFacts<'_>) -> String {

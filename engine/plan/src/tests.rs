@@ -90,6 +90,25 @@ fn trades() -> SourceSchema {
     source(&columns, &["trade_id"], Some(4_000_000))
 }
 
+/// What state knows of a table of the pipeline `market`.
+fn state(table: &str, hi: Position) -> (StreamId, StreamState) {
+    let stream = StreamId::new("market", table);
+    let state = StreamState {
+        stream: stream.clone(),
+        table: table.to_owned(),
+        generation: Generation(1),
+        seq: 1,
+        epoch: 1,
+        attempt: "a".into(),
+        hi,
+        source_identity: None,
+        source_columns: Vec::new(),
+        rows: 10,
+        committed_at: chrono::DateTime::UNIX_EPOCH,
+    };
+    (stream, state)
+}
+
 struct Case {
     schemas: Schemas,
     targets: Targets,
@@ -175,21 +194,8 @@ fn an_online_plan_shows_watermark_rows_and_columns() {
     let stream = StreamId::new("market", "bronze.trades");
     let tail = Some(Tail { rows: 1, digest: "0".into() });
     let hi = Position::Cursor { values: vec![CursorValue::Timestamp(1_704_067_200_000_000), CursorValue::Int(17)], tail, unsettled: None };
-    let table = "bronze.trades".to_owned();
     let committed_at = chrono::DateTime::from_timestamp(1_704_067_300, 0).expect("a time");
-    let state = StreamState {
-        stream: stream.clone(),
-        table,
-        generation: Generation(1),
-        seq: 3,
-        epoch: 2,
-        attempt: "a".into(),
-        hi,
-        source_identity: Some("other.db".into()),
-        source_columns: Vec::new(),
-        rows: 3_999_000,
-        committed_at,
-    };
+    let state = StreamState { source_identity: Some("other.db".into()), rows: 3_999_000, seq: 3, epoch: 2, committed_at, ..state("bronze.trades", hi).1 };
     case.state.streams.insert(stream, state);
     let target = Schema::new(vec![Field::new("trade_id", DataType::Int64, false), Field::new("price", DataType::Float64, true), Field::new("venue", DataType::Utf8, true)]);
     case.targets.insert(TableName::parse("bronze.trades").expect("a name"), Some(Arc::new(target)));
@@ -334,6 +340,101 @@ fn an_online_plan_shows_watermark_rows_and_columns() {
 }
 
 #[test]
+fn windows_and_comparisons_say_what_they_read_and_what_becomes_of_what_vanished() {
+    let yaml = r#"version: 1
+connections:
+  exchange: { type: sqlite, path: market.db }
+bronze:
+  by_default: { from: { connection: exchange, table: sales }, cdc: { strategy: window, cursor: day } }
+  by_week: { from: { connection: exchange, table: sales }, cdc: { strategy: window, cursor: day, window: week, refresh_last: 3, null_cursor: always_reread } }
+  same: { from: { connection: exchange, table: sales }, key: [id], cdc: { strategy: diff } }
+  soft: { from: { connection: exchange, table: sales }, key: [id], cdc: { strategy: diff, deletes: soft } }
+  hard: { from: { connection: exchange, table: sales }, key: [id], cdc: { strategy: diff, deletes: hard } }
+"#;
+    let mut case = Case::online(&[]);
+    let first = case.plan(yaml).0;
+    // 2024-03-13, a Wednesday.
+    let stand = |name: &str| state(name, Position::Windows { through: CursorValue::Date(19_795) });
+    case.state.streams.extend(["bronze.by_default", "bronze.by_week"].map(stand));
+    let later = case.plan(yaml).0;
+
+    let lines = |plan: &RunPlan| -> String {
+        let line = |(name, table): (&String, &crate::TablePlan)| {
+            format!(
+                "{name}: {} → {}; {}; {} {}; {:?}\n",
+                table.strategy,
+                table.load_mode,
+                table.predicate.as_deref().unwrap_or_default(),
+                table.guarantee,
+                table.guarantee_reason,
+                table.defaults
+            )
+        };
+        plan.tables.iter().map(line).collect()
+    };
+    check(
+        &lines(&first),
+        expect![[r#"
+            bronze.by_default: window → window; all rows, month by month of day; G1 complete, deletes included, if rows change only in the newest window: older ones are not read again; {"load.mode": "window", "cdc.window": "month", "cdc.refresh_last": "1", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+            bronze.by_week: window → window; all rows, week by week of day; G1 complete, deletes included, if rows change only in the newest 3 windows: older ones are not read again; {"load.mode": "window", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+            bronze.same: diff → upsert; all rows, in one snapshot, compared with the target by key; G2 every run compares the whole table by key, all columns; rows that vanish at the source stay; {"load.mode": "upsert", "cdc.deletes": "ignore", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+            bronze.soft: diff → upsert; all rows, in one snapshot, compared with the target by key; G3 every run compares the whole table by key, all columns; what vanished at the source gets its time in `_deleted_at`; {"load.mode": "upsert", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+            bronze.hard: diff → upsert; all rows, in one snapshot, compared with the target by key; G3 every run compares the whole table by key, all columns; what vanished at the source is deleted; {"load.mode": "upsert", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+        "#]],
+    );
+    check(
+        &lines(&later),
+        expect![[r#"
+            bronze.by_default: window → window; day >= '2024-03-01', month by month, the newest again; G1 complete, deletes included, if rows change only in the newest window: older ones are not read again; {"load.mode": "window", "cdc.window": "month", "cdc.refresh_last": "1", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+            bronze.by_week: window → window; day >= '2024-02-26' OR day IS NULL, week by week, the newest 3 again; G1 complete, deletes included, if rows change only in the newest 3 windows: older ones are not read again; {"load.mode": "window", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+            bronze.same: diff → upsert; all rows, in one snapshot, compared with the target by key; G2 every run compares the whole table by key, all columns; rows that vanish at the source stay; {"load.mode": "upsert", "cdc.deletes": "ignore", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+            bronze.soft: diff → upsert; all rows, in one snapshot, compared with the target by key; G3 every run compares the whole table by key, all columns; what vanished at the source gets its time in `_deleted_at`; {"load.mode": "upsert", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+            bronze.hard: diff → upsert; all rows, in one snapshot, compared with the target by key; G3 every run compares the whole table by key, all columns; what vanished at the source is deleted; {"load.mode": "upsert", "chunk.rows": "50000", "chunk.bytes": "32MiB", "to.connection": "warehouse"}
+        "#]],
+    );
+}
+
+#[test]
+fn soft_deletes_are_a_column_that_readers_see() {
+    let sales = source(&[("id", "bigint", false), ("day", "date", true)], &["id"], Some(10));
+    let yaml = |deletes: &str| {
+        format!(
+            "version: 1\nconnections:\n  exchange: {{ type: sqlite, path: market.db }}\nbronze:\n  sales: {{ from: {{ connection: exchange, table: sales }}, cdc: {{ strategy: diff, deletes: {deletes} }} }}\n"
+        )
+    };
+    let names = |deletes: &str| -> Vec<String> {
+        let sources = SourceSet::from_texts("/project", &[("shop.yaml", &yaml(deletes))]);
+        let (spec, _) = karat_spec::parse(&sources, &Environment::Unresolved, &catalog());
+        let schemas = [(TableName::parse("bronze.sales").expect("a full name"), sales.clone())].into_iter().collect();
+        let known = crate::known_copies(&spec, &catalog(), &schemas);
+        known.columns.values().flat_map(|columns| columns.fields().iter().map(|field| field.name().clone())).collect()
+    };
+
+    assert_eq!(names("soft"), ["id", "day", "_deleted_at"]);
+    assert_eq!(names("hard"), ["id", "day"]);
+}
+
+#[test]
+fn windows_need_a_date_and_a_comparison_needs_a_key() {
+    let sales = source(&[("id", "bigint", false), ("day", "date", true), ("text", "text", false)], &[], Some(10));
+    let case = Case::online(&[("bronze.sales", sales)]);
+    let codes = |cdc: &str| {
+        codes_of_plan(
+            &case,
+            &format!("version: 1\nconnections:\n  exchange: {{ type: sqlite, path: market.db }}\nbronze:\n  sales: {{ from: {{ connection: exchange, table: sales }}, {cdc} }}\n"),
+        )
+    };
+
+    assert_eq!(codes("cdc: { strategy: window, cursor: id }"), ["D106"]);
+    assert_eq!(codes("cdc: { strategy: window, cursor: text }"), ["D106"]);
+    assert_eq!(codes("cdc: { strategy: window, cursor: when }"), ["D101"]);
+    assert_eq!(codes("cdc: { strategy: window, cursor: day }"), ["I101"]);
+    assert_eq!(codes("types: { text: date }, cdc: { strategy: window, cursor: text }"), [] as [&str; 0]);
+    assert_eq!(codes("cdc: { strategy: diff }"), ["D107"]);
+    assert_eq!(codes("key: [id], cdc: { strategy: diff }"), [] as [&str; 0]);
+}
+
+#[test]
 fn a_selection_is_planned_alone_and_as_early_as_possible() {
     let mut case = Case::offline();
     case.options.selection = Some([karat_graph::TableIndex::new(2)].into());
@@ -362,7 +463,8 @@ fn every_page_fails_and_passes_as_it_says() {
         source(&[("id", "bigint", false), ("code", "text", true), ("updated_at", "text", true), ("amount", "double", true), ("flag", "boolean", true)], &["id"], Some(1_000_000));
     let lines = source(&[("order_id", "bigint", false), ("line", "bigint", false)], &["order_id", "line"], None);
     let keyless = source(&[("code", "text", true)], &[], Some(10));
-    let case = Case::online(&[("bronze.orders", orders), ("bronze.lines", lines), ("bronze.keyless", keyless)]);
+    let marked = source(&[("id", "bigint", false), ("_deleted_at", "timestamptz", true)], &["id"], Some(10));
+    let case = Case::online(&[("bronze.orders", orders), ("bronze.lines", lines), ("bronze.keyless", keyless), ("bronze.marked", marked)]);
     for page in explanations() {
         let codes = |yaml: &str| if yaml.starts_with("# karat.lock") { codes_of_lock(yaml) } else { codes_of_plan(&case, yaml) };
         assert!(codes(page.fails).contains(&page.code), "{} is not found in its own example: {:?}", page.code, codes(page.fails));

@@ -63,7 +63,7 @@ pub struct CopyWork {
     pub key: Vec<String>,
     /// True when the source itself says that the key is unique.
     pub key_is_unique: bool,
-    /// `append`, `upsert` or `replace`.
+    /// `append`, `upsert`, `replace` or `window`.
     pub mode: karat_spec::model::LoadMode,
     /// Where the rows go: connection, and the table if the user named one.
     pub to_connection: String,

@@ -19,6 +19,6 @@ pub use error::{ConnectorError, ErrorKind};
 pub use plugin::{ConnectContext, Connector, Plugin};
 pub use position::{CursorValue, FileIdentity, Position, Tail, Unsettled};
 pub use schema::{Column, DeclaredType, SourceSchema, TYPE_NAMES, TypeError};
-pub use sink::{FileLayout, Load, LoadRequest, NativeTypes, Sink, Staged, StagedFile, TableLayout, TargetObject, WriteMode, WriteProgress};
+pub use sink::{DELETED_AT, FileLayout, Load, LoadRequest, NativeTypes, Sink, Staged, StagedFile, TableLayout, TargetObject, WriteMode, WriteProgress};
 pub use source::{BatchStream, ColumnChoice, CursorExpr, ExtraColumns, ReadRequest, ReadStrategy, Source, SourceBatch, SourceObject, SourceRead};
 pub use window::{WindowBounds, next_window, window_start, windows_before};

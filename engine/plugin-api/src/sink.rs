@@ -8,6 +8,9 @@ use karat_spec::model::{Compression, Deletes, PartitionTransform};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The column that says since when a row is gone at the source; see [`WriteMode::Diff`].
+pub const DELETED_AT: &str = "_deleted_at";
+
 /// A table of a sink: `to.table`, or the sink's default for the table's full name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TargetObject {
@@ -48,7 +51,7 @@ pub enum WriteMode {
     Diff {
         /// The key columns; two rows of one load with the same key are an error of the source.
         key: Vec<String>,
-        /// What happens to rows of the target that the load does not have. `Soft` sets the column `_deleted_at` (a UTC timestamp, part of the
+        /// What happens to rows of the target that the load does not have. `Soft` sets the column [`DELETED_AT`] (a UTC timestamp, part of the
         /// schema of the load, NULL in its batches) where it is NULL.
         deletes: Deletes,
         /// The share of the target's rows (those without `_deleted_at`) that may vanish, from 0 to 1; more is refused with

@@ -4,12 +4,14 @@
 //! Must not know any plugin. Only what waits for a server's process sleeps. Read next: `memory_sink.rs`, `faults.rs`, `servers/mod.rs`.
 
 pub mod conformance;
+mod dated;
 mod faults;
 mod faulty_sink;
 mod faulty_source;
 mod manual_clock;
 mod memory_sink;
 mod memory_source;
+mod memory_windows;
 mod row_text;
 pub mod servers;
 mod skip;

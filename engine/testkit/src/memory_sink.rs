@@ -1,15 +1,16 @@
 //! A sink in memory that keeps every version, so that tests can look at what readers could have seen.
 
+use crate::dated;
 use crate::row_text::row_texts;
-use arrow::array::{BooleanArray, RecordBatch, new_null_array};
+use arrow::array::{Array, BooleanArray, RecordBatch, TimestampMicrosecondArray, new_null_array};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use karat_plugin_api::{
-    CommitRecord, CommitRequest, Committed, ConnectorError, ErrorKind, Generation, Load, LoadRequest, Position, Sink, Staged, StagedFile, StreamId, TargetObject, TargetState,
-    WriteMode, WriteProgress,
+    CommitRecord, CommitRequest, Committed, ConnectorError, DELETED_AT, ErrorKind, Generation, Load, LoadRequest, Position, Sink, Staged, StagedFile, StreamId, TargetObject,
+    TargetState, WindowBounds, WriteMode, WriteProgress,
 };
-use karat_spec::model::TableName;
+use karat_spec::model::{Deletes, TableName};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -161,25 +162,32 @@ impl Load for MemoryLoad {
         let old = newest.filter(|_| self.request.mode != WriteMode::Replace).map(|table| in_columns(&table.rows, &self.request.schema)).transpose()?;
         let old = old.unwrap_or_else(|| RecordBatch::new_empty(self.request.schema.clone()));
         let removed_by_replace = newest.filter(|_| self.request.mode == WriteMode::Replace).map_or(0, |table| table.rows.num_rows() as u64);
-        let (kept, added) = self.merge(&old, &rows)?;
+        let Merged { kept, added, marked } = self.merge(&old, &rows, request.window.as_ref(), versions.len() + 1)?;
         let removed = (old.num_rows() - kept.num_rows()) as u64 + removed_by_replace;
         let mut records = newest.map(|table| table.records.clone()).unwrap_or_default();
         let written = added.num_rows() as u64;
         records.insert(request.record.stream.clone(), CommitRecord { rows: written, ..request.record });
         let version = (versions.len() + 1).to_string();
         let bytes = added.get_array_memory_size() as u64;
-        let rows = concat_batches(&self.request.schema, [&kept, &added]).map_err(mismatch)?;
+        let rows = concat_batches(&self.request.schema, [&kept, &marked, &added]).map_err(mismatch)?;
         versions.push(MemoryTable { version: version.clone(), schema: self.request.schema.clone(), rows, records });
         Ok(Committed { version, rows_written: written, rows_removed: removed, files: 1, bytes, was_already_applied: false })
     }
 }
 
 impl MemoryLoad {
-    /// The old rows that stay, and the new rows that come.
-    fn merge(&self, old: &RecordBatch, new: &RecordBatch) -> Result<(RecordBatch, RecordBatch), ConnectorError> {
-        match &self.request.mode {
-            WriteMode::Replace | WriteMode::Append { once_by: None } => Ok((old.clone(), new.clone())),
-            WriteMode::Window { .. } | WriteMode::Diff { .. } => Err(ConnectorError::new(ErrorKind::Unsupported, "not by this sink")),
+    fn merge(&self, old: &RecordBatch, new: &RecordBatch, window: Option<&WindowBounds>, version: usize) -> Result<Merged, ConnectorError> {
+        let (kept, added) = match &self.request.mode {
+            WriteMode::Diff { key, deletes, max_delete } => return diff(old, new, &Diff { key, deletes: *deletes, max_delete: *max_delete, version }),
+            WriteMode::Replace | WriteMode::Append { once_by: None } => (old.clone(), new.clone()),
+            WriteMode::Window { column, key } => {
+                let Some(bounds) = window else { return Err(ConnectorError::new(ErrorKind::Bug, "a window without bounds")) };
+                let staged: HashSet<String> = if key.is_empty() { HashSet::new() } else { row_texts(new, key).into_iter().collect() };
+                let keys = if key.is_empty() { vec![String::new(); old.num_rows()] } else { row_texts(old, key) };
+                let cells = dated::cells(old, column)?;
+                let kept = keep(old, cells.iter().zip(&keys).map(|(cell, key)| !contains(bounds, cell.as_ref().and_then(dated::number)) && !staged.contains(key)))?;
+                (kept, new.clone())
+            }
             WriteMode::Append { once_by: Some(identity) } if identity.len() == new.num_columns() => {
                 // As a multiset: each row that was there before this load began takes away one of the same.
                 let before = self.before.as_ref().map(|table| in_columns(&table.rows, &self.request.schema)).transpose()?;
@@ -194,11 +202,11 @@ impl MemoryLoad {
                     }
                     None => true,
                 };
-                Ok((old.clone(), keep(new, row_texts(new, identity).into_iter().map(is_new))?))
+                (old.clone(), keep(new, row_texts(new, identity).into_iter().map(is_new))?)
             }
             WriteMode::Append { once_by: Some(identity) } => {
                 let mut there: HashSet<String> = row_texts(old, identity).into_iter().collect();
-                Ok((old.clone(), keep(new, row_texts(new, identity).into_iter().map(|text| there.insert(text)))?))
+                (old.clone(), keep(new, row_texts(new, identity).into_iter().map(|text| there.insert(text)))?)
             }
             WriteMode::Upsert { key, order_by, .. } => {
                 let keys = row_texts(new, key);
@@ -213,10 +221,73 @@ impl MemoryLoad {
                 }
                 let kept = keep(old, row_texts(old, key).iter().map(|text| !winner.contains_key(text.as_str())))?;
                 let added = keep(new, keys.iter().enumerate().map(|(row, key)| winner.get(key.as_str()) == Some(&row)))?;
-                Ok((kept, added))
+                (kept, added)
             }
-        }
+        };
+        let marked = RecordBatch::new_empty(old.schema());
+        Ok(Merged { kept, added, marked })
     }
+}
+
+/// What becomes of a table.
+struct Merged {
+    /// Rows that stay as they are.
+    kept: RecordBatch,
+    /// Rows that come.
+    added: RecordBatch,
+    /// Rows that stay, and say from now on that they are gone at the source.
+    marked: RecordBatch,
+}
+
+fn contains(bounds: &WindowBounds, cell: Option<i64>) -> bool {
+    let Some(cell) = cell else { return bounds.with_null };
+    let limit = |bound: &Option<karat_plugin_api::CursorValue>| bound.as_ref().and_then(dated::number);
+    limit(&bounds.from).is_none_or(|from| from <= cell) && limit(&bounds.until).is_none_or(|until| cell < until)
+}
+
+/// How a load is compared with the table.
+struct Diff<'a> {
+    key: &'a [String],
+    deletes: Deletes,
+    max_delete: f64,
+    /// There is no clock in memory: rows are marked with the number of the version, as microseconds.
+    version: usize,
+}
+
+fn diff(old: &RecordBatch, new: &RecordBatch, how: &Diff<'_>) -> Result<Merged, ConnectorError> {
+    let (old_keys, new_keys) = (row_texts(old, how.key), row_texts(new, how.key));
+    let there: HashMap<&str, String> = old_keys.iter().map(String::as_str).zip(row_texts(old, &[])).collect();
+    let loaded: HashSet<&str> = new_keys.iter().map(String::as_str).collect();
+    if loaded.len() < new_keys.len() {
+        return Err(ConnectorError::new(ErrorKind::BadData, format!("two rows of the source have the same key ({})", how.key.join(", "))));
+    }
+    let is_changed: Vec<bool> = new_keys.iter().zip(row_texts(new, &[])).map(|(key, row)| there.get(key.as_str()) != Some(&row)).collect();
+    let changed: HashSet<&str> = new_keys.iter().zip(&is_changed).filter(|(_, is_changed)| **is_changed).map(|(key, _)| key.as_str()).collect();
+    let marks = old.column_by_name(DELETED_AT);
+    let is_marked = |row: usize| marks.is_some_and(|marks| marks.is_valid(row));
+    let present = (0..old.num_rows()).filter(|row| !is_marked(*row)).count();
+    let has_vanished = |row: usize| !loaded.contains(old_keys[row].as_str());
+    let vanished = (0..old.num_rows()).filter(|row| !is_marked(*row) && has_vanished(*row)).count();
+    #[expect(clippy::cast_precision_loss, reason = "a test has no 2^52 rows")]
+    if how.deletes != Deletes::Ignore && vanished as f64 > how.max_delete * present as f64 {
+        return Err(ConnectorError::new(ErrorKind::Refused, format!("{vanished} of {present} rows are gone at the source")));
+    }
+    let goes = |row: usize| match how.deletes {
+        Deletes::Ignore => false,
+        Deletes::Soft => has_vanished(row) && !is_marked(row),
+        Deletes::Hard => has_vanished(row),
+    };
+    let kept = keep(old, (0..old.num_rows()).map(|row| !goes(row) && !changed.contains(old_keys[row].as_str())))?;
+    let gone = keep(old, (0..old.num_rows()).map(|row| how.deletes == Deletes::Soft && goes(row)))?;
+    Ok(Merged { kept, added: keep(new, is_changed.into_iter())?, marked: mark(&gone, how.version)? })
+}
+
+fn mark(rows: &RecordBatch, version: usize) -> Result<RecordBatch, ConnectorError> {
+    let Some((at, _)) = rows.schema().column_with_name(DELETED_AT) else { return Ok(rows.clone()) };
+    let mut columns = rows.columns().to_vec();
+    let time = i64::try_from(version).unwrap_or(i64::MAX);
+    columns[at] = Arc::new(TimestampMicrosecondArray::from(vec![time; rows.num_rows()]).with_timezone("UTC"));
+    RecordBatch::try_new(rows.schema(), columns).map_err(mismatch)
 }
 
 /// The compare-and-set of [`CommitRequest`].

@@ -1,5 +1,6 @@
-//! A source in memory: one table, whose keyset columns are 64-bit whole numbers.
+//! A source in memory: one table, whose keyset columns are 64-bit whole numbers, and whose windows are of dates or microseconds.
 
+use crate::memory_windows::Windows;
 use crate::row_text::row_texts;
 use arrow::array::{Array, Int64Array, RecordBatch, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
@@ -15,11 +16,13 @@ use std::sync::{Mutex, PoisonError};
 /// One table in memory. Rows can be added between reads; each read sees one snapshot.
 ///
 /// `full` and keyset reads work as the contract says: with tie columns exactly by tuple, without them by reading the group at the watermark again
-/// when it changed. Files are not its business.
+/// when it changed. Files are not its business, and neither are parallel readers.
 pub struct MemorySource {
     schema: SchemaRef,
     identity: String,
     primary_key: Vec<String>,
+    now: Option<CursorValue>,
+    walks: bool,
     rows: Mutex<RecordBatch>,
 }
 
@@ -27,7 +30,21 @@ impl MemorySource {
     /// An empty table.
     #[must_use]
     pub fn new(schema: SchemaRef, identity: &str) -> Self {
-        Self { rows: Mutex::new(RecordBatch::new_empty(schema.clone())), schema, identity: identity.to_owned(), primary_key: Vec::new() }
+        Self { rows: Mutex::new(RecordBatch::new_empty(schema.clone())), schema, identity: identity.to_owned(), primary_key: Vec::new(), now: None, walks: false }
+    }
+
+    /// The same table at a source that ends windows without rows, too, one by one.
+    #[must_use]
+    pub fn with_empty_windows(mut self) -> Self {
+        self.walks = true;
+        self
+    }
+
+    /// The same table at a source whose clock says `now`; windows behind that of `now` do not move the position. Without it all time is past.
+    #[must_use]
+    pub fn with_clock(mut self, now: CursorValue) -> Self {
+        self.now = Some(now);
+        self
     }
 
     /// The same table with a primary key; whoever adds rows keeps it unique.
@@ -85,7 +102,22 @@ impl Source for MemorySource {
             ReadStrategy::Keyset { cursor: CursorExpr::Column(cursor), tie, after, .. } => {
                 keyset(&snapshot, &names, &request, &Order { cursor, tie, is_unique: !tie.is_empty() || self.primary_key == [cursor.clone()] }, after)?
             }
-            ReadStrategy::Keyset { .. } | ReadStrategy::Windows { .. } | ReadStrategy::NewFiles { .. } => {
+            ReadStrategy::Windows { cursor, unit, after, refresh_last, null_cursor } => {
+                let windows = Windows {
+                    rows: &snapshot,
+                    columns: &names,
+                    batch_rows: request.batch_rows,
+                    cursor,
+                    unit: *unit,
+                    after,
+                    refresh_last: *refresh_last,
+                    null_cursor: *null_cursor,
+                    now: self.now.as_ref(),
+                    walks: self.walks,
+                };
+                windows.read()?
+            }
+            ReadStrategy::Keyset { .. } | ReadStrategy::NewFiles { .. } => {
                 return Err(ConnectorError::new(ErrorKind::Unsupported, "a table in memory has neither expressions nor files"));
             }
         };
@@ -206,6 +238,6 @@ fn digest(rows: &RecordBatch) -> String {
     format!("{sum:016x}")
 }
 
-fn bug(error: arrow::error::ArrowError) -> ConnectorError {
+pub(crate) fn bug(error: arrow::error::ArrowError) -> ConnectorError {
     ConnectorError::new(ErrorKind::Bug, "a table in memory cannot be read").with_source(error)
 }

@@ -43,7 +43,7 @@ impl Connector for Delta {
     const DESCRIPTION: &'static str = "Delta Lake tables on a local disk.";
 
     fn capabilities(&self) -> Capabilities {
-        let modes = ["append", "upsert", "replace"];
+        let modes = ["append", "upsert", "replace", "window"];
         Capabilities { load_modes: modes.map(str::to_owned).to_vec(), layout: true, atomic_position: true, ..Capabilities::default() }
     }
 

@@ -1,14 +1,18 @@
-//! Writes one table of every type and partition oddity where `KARAT_INTEROP_DIR` says, for readers of other makers; checks it with our own reader.
+//! Writes tables of every type and partition oddity where `KARAT_INTEROP_DIR` says, for readers of other makers; checks them with our own reader.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use arrow::array::{ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use karat_delta::DELTA;
 use karat_lake::LakePlugin;
-use karat_plugin_api::{CommitRecord, CommitRequest, ConnectContext, FileLayout, Generation, LoadRequest, Plugin, Position, StreamId, TableLayout, TargetObject, WriteMode};
-use karat_spec::model::PartitionTransform;
-use serde_json::json;
+use karat_plugin_api::{
+    CommitRecord, CommitRequest, Committed, ConnectContext, CursorValue, FileLayout, Generation, LoadRequest, Plugin, Position, StreamId, TableLayout, TargetObject, WindowBounds,
+    WriteMode,
+};
+use karat_spec::model::{Deletes, PartitionTransform};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 fn batch() -> RecordBatch {
@@ -29,21 +33,25 @@ fn batch() -> RecordBatch {
     RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).unwrap()
 }
 
-#[tokio::test]
-async fn every_type_and_partition_oddity_is_read_back() {
-    let own = tempfile::tempdir().unwrap();
+fn place(own: &tempfile::TempDir) -> ConnectContext {
     let root = std::env::var_os("KARAT_INTEROP_DIR").map_or_else(|| own.path().to_path_buf(), Into::into);
-    let context = ConnectContext { root, scratch: own.path().to_path_buf() };
-    let settings = json!({"path": "lake"}).as_object().cloned().unwrap();
-    let target = TargetObject { table: "bronze/odd".into() };
+    ConnectContext { root, scratch: own.path().to_path_buf() }
+}
+
+fn settings() -> Map<String, Value> {
+    json!({"path": "lake"}).as_object().cloned().unwrap()
+}
+
+/// Loads the batch as the commit of this number.
+async fn load(context: &ConnectContext, table: &str, mode: WriteMode, batch: RecordBatch, (seq, window): (u64, Option<WindowBounds>)) -> Committed {
     let request = LoadRequest {
         stream: StreamId::new("p", "bronze.odd"),
         generation: Generation(1),
         epoch: 1,
-        attempt: "a".into(),
-        target: target.clone(),
-        schema: batch().schema(),
-        mode: WriteMode::Append { once_by: None },
+        attempt: format!("a{seq}"),
+        target: TargetObject { table: table.into() },
+        schema: batch.schema(),
+        mode,
         layout: FileLayout {
             partition_by: vec![PartitionTransform::Identity("part".into()), PartitionTransform::Identity("day".into()), PartitionTransform::Month("local".into())],
             ..FileLayout::default()
@@ -51,14 +59,17 @@ async fn every_type_and_partition_oddity_is_read_back() {
         table: TableLayout::default(),
         memory_bytes: 64 << 20,
     };
-
-    let mut load = DELTA.open_sink(&settings, &context).unwrap().begin(request.clone()).await.unwrap();
-    load.write(batch()).await.unwrap();
+    let mut load = DELTA.open_sink(&settings(), context).unwrap().begin(request.clone()).await.unwrap();
+    load.write(batch).await.unwrap();
     load.stage().await.unwrap();
-    let record = CommitRecord { stream: request.stream, generation: Generation(1), seq: 1, epoch: 1, attempt: "a-1".into(), lo: Position::Start, hi: Position::Start, rows: 4 };
-    load.commit(CommitRequest { record, run_id: "run".into(), window: None }).await.unwrap();
+    let attempt = format!("a{seq}-1");
+    let record = CommitRecord { stream: request.stream, generation: Generation(1), seq, epoch: 1, attempt, lo: Position::Start, hi: Position::Start, rows: 4 };
+    load.commit(CommitRequest { record, run_id: "run".into(), window }).await.unwrap()
+}
 
-    let table = DELTA.open_lake(&settings, &context).unwrap().table(&target, None).await.unwrap().unwrap();
+async fn rows(context: &ConnectContext, table: &str) -> (Vec<String>, SchemaRef) {
+    let target = TargetObject { table: table.into() };
+    let table = DELTA.open_lake(&settings(), context).unwrap().table(&target, None).await.unwrap().unwrap();
     let mut rows: Vec<String> = Vec::new();
     for batch in table.collect().await.unwrap() {
         let formatters: Vec<_> = batch
@@ -69,6 +80,17 @@ async fn every_type_and_partition_oddity_is_read_back() {
         rows.extend((0..batch.num_rows()).map(|row| formatters.iter().map(|cell| cell.value(row).to_string()).collect::<Vec<_>>().join("|")));
     }
     rows.sort();
+    (rows, table.schema)
+}
+
+#[tokio::test]
+async fn every_type_and_partition_oddity_is_read_back() {
+    let own = tempfile::tempdir().unwrap();
+    let context = place(&own);
+
+    load(&context, "bronze/odd", WriteMode::Append { once_by: None }, batch(), (1, None)).await;
+
+    let (rows, schema) = rows(&context, "bronze/odd").await;
     assert_eq!(
         rows,
         [
@@ -78,6 +100,52 @@ async fn every_type_and_partition_oddity_is_read_back() {
             "4|x:y|1970-01-01|0.0000|0.0000000000|1|1970-01-01T00:00:00|1970-01-01T00:00:00Z|1.5|true|78|line\nbreak",
         ]
     );
-    assert_eq!(table.schema.field_with_name("local").unwrap(), &Field::new("local", DataType::Timestamp(TimeUnit::Microsecond, None), true));
-    assert_eq!(Schema::new(table.schema.fields().clone()).fields().len(), 12);
+    assert_eq!(schema.field_with_name("local").unwrap(), &Field::new("local", DataType::Timestamp(TimeUnit::Microsecond, None), true));
+    assert_eq!(schema.fields().len(), 12);
+}
+
+#[tokio::test]
+async fn windows_and_diffs_change_only_what_differs_in_any_type() {
+    let own = tempfile::tempdir().unwrap();
+    let (context, table) = (place(&own), "bronze/changed");
+    let diff = || WriteMode::Diff { key: vec!["id".into(), "big".into()], deletes: Deletes::Hard, max_delete: 0.5 };
+    load(&context, table, WriteMode::Append { once_by: None }, batch(), (1, None)).await;
+    let (all, _) = rows(&context, table).await;
+
+    let same = load(&context, table, diff(), batch(), (2, None)).await;
+    assert_eq!((same.rows_written, same.rows_removed, same.files), (0, 0, 0));
+    let gone = load(&context, table, diff(), batch().slice(1, 3), (3, None)).await;
+    assert_eq!((gone.rows_written, gone.rows_removed, gone.files), (0, 1, 0));
+    for (number, column) in ["local", "instant"].into_iter().enumerate() {
+        let bounds = WindowBounds { from: Some(CursorValue::Timestamp(-1)), until: Some(CursorValue::Timestamp(1)), with_null: false };
+        let mode = WriteMode::Window { column: column.into(), key: vec!["text".into()] };
+        let again = load(&context, table, mode, batch().slice(0, 1), (4 + number as u64, Some(bounds))).await;
+        assert_eq!((again.rows_written, again.rows_removed), (1, 1), "{column}");
+    }
+    let bounds = WindowBounds { from: Some(CursorValue::Date(0)), until: Some(CursorValue::Date(1)), with_null: false };
+    load(&context, table, WriteMode::Window { column: "day".into(), key: Vec::new() }, batch().slice(3, 1), (6, Some(bounds))).await;
+
+    assert_eq!(rows(&context, table).await.0, all);
+}
+
+#[tokio::test]
+async fn a_diff_compares_in_the_wider_type_that_a_column_takes() {
+    let own = tempfile::tempdir().unwrap();
+    let (context, table) = (place(&own), "bronze/wider");
+    let wide = batch();
+    let schema = wide.schema();
+    let narrow = schema.fields().iter().zip(wide.columns()).map(|(field, column)| match field.name().as_str() {
+        "id" => ("id", cast(column, &DataType::Int32).unwrap(), true),
+        "price" => ("price", cast(column, &DataType::Decimal128(10, 4)).unwrap(), true),
+        name => (name, Arc::clone(column), true),
+    });
+    let narrow = RecordBatch::try_from_iter_with_nullable(narrow).unwrap();
+    load(&context, table, WriteMode::Append { once_by: None }, narrow, (1, None)).await;
+
+    let same = load(&context, table, WriteMode::Diff { key: vec!["id".into()], deletes: Deletes::Hard, max_delete: 0.0 }, wide.clone(), (2, None)).await;
+
+    assert_eq!((same.rows_written, same.rows_removed), (0, 0));
+    let (rows, schema) = rows(&context, table).await;
+    assert_eq!((rows.len(), schema.field_with_name("id").unwrap().data_type()), (4, &DataType::Int64));
+    assert_eq!(schema.field_with_name("price").unwrap().data_type(), &DataType::Decimal128(18, 4));
 }

@@ -34,7 +34,7 @@ impl Connector for Files {
         Capabilities {
             source_strategies: vec!["full".to_owned()],
             source_objects: vec!["path".to_owned()],
-            load_modes: ["append", "upsert", "replace"].map(str::to_owned).to_vec(),
+            load_modes: ["append", "upsert", "replace", "window"].map(str::to_owned).to_vec(),
             layout: true,
             atomic_position: true,
             declared_types_only: false,

@@ -70,12 +70,18 @@ impl Client {
     /// A client that has not connected yet.
     pub(crate) fn new(config: &PostgresConfig, root: &Path, purpose: Purpose) -> Result<Arc<Self>, ConnectorError> {
         let endpoint = Endpoint::new(config, root)?;
-        let (name, read_only) = match purpose {
-            Purpose::Read => (READER_NAME, "on"),
-            Purpose::Write => ("karat", "off"),
+        let (name, read_only, temp_buffers) = match purpose {
+            Purpose::Read => (READER_NAME, "on", "8MB"),
+            // Staged rows of one commit stay in memory; the setting cannot be changed once a session has had a temporary table.
+            Purpose::Write => ("karat", "off", "64MB"),
         };
-        let options =
-            endpoint.options().application_name(name).extra_float_digits(3).options(PINNED).options([("default_transaction_read_only", read_only)]).disable_statement_logging();
+        let options = endpoint
+            .options()
+            .application_name(name)
+            .extra_float_digits(3)
+            .options(PINNED)
+            .options([("default_transaction_read_only", read_only), ("temp_buffers", temp_buffers)])
+            .disable_statement_logging();
         Ok(Arc::new(Self { options, label: endpoint.label(), idle: Mutex::default() }))
     }
 

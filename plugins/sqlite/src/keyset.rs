@@ -47,7 +47,7 @@ pub(crate) fn check_position(after: &Position) -> Result<(), ConnectorError> {
 pub(crate) fn read(session: &Session, request: &ReadRequest, out: &mut Out) -> Result<(), Halt> {
     let mut keyset = Keyset::new(session, request)?;
     keyset.refuse_a_source_that_went_back()?;
-    let null_rows = keyset.null_rows()?;
+    let null_rows = refused_null_rows(session, &keyset.cursor, keyset.cursor_nullable, keyset.null_cursor)?;
     let mut batcher = Batcher::new(&session.described.label, &request.columns, request.batch_rows, request.batch_bytes)?;
     let skipped = match keyset.review(&mut batcher, out)? {
         Review::NothingNew { skipped } => {
@@ -66,6 +66,20 @@ pub(crate) fn read(session: &Session, request: &ReadRequest, out: &mut Out) -> R
     keyset.warn_of_a_source_that_may_have_gone_back(out.rows, skipped)?;
     let position = keyset.end_position(out.rows, skipped)?;
     out.end(position, keyset.future_rows, skipped.unwrap_or(0))
+}
+
+/// True when there are rows without a cursor, and they are wanted; an error when they are there and not wanted.
+pub(crate) fn refused_null_rows(session: &Session, cursor: &str, is_nullable: bool, wanted: NullCursor) -> Result<bool, Halt> {
+    if !is_nullable {
+        return Ok(false);
+    }
+    let sql = format!("SELECT count(*) FROM {} WHERE {cursor} IS NULL", session.described.from);
+    let rows: i64 = session.connection.query_row(&sql, [], |row| row.get(0)).map_err(|error| session.failed(error))?;
+    if rows > 0 && wanted == NullCursor::Error {
+        let help = "choose a cursor that is never NULL, combine columns in `cursor_sql` (`COALESCE(updated_at, created_at)`), or set `null_cursor: always_reread`";
+        return Err(Halt::Failed(ConnectorError::new(ErrorKind::BadData, format!("{rows} rows of {} have no cursor value", session.described.label)).with_help(help)));
+    }
+    Ok(rows > 0)
 }
 
 enum Review {
@@ -233,20 +247,6 @@ impl<'a> Keyset<'a> {
             tracing::warn!(source = %self.session.described.label, "nothing stands at or above the watermark any more: the newest rows were deleted, or the source was restored");
         }
         Ok(())
-    }
-
-    /// True when there are rows without a cursor, and they are wanted.
-    fn null_rows(&self) -> Result<bool, Halt> {
-        if !self.cursor_nullable {
-            return Ok(false);
-        }
-        let sql = format!("SELECT count(*) FROM {} WHERE {} IS NULL", self.session.described.from, self.cursor);
-        let rows: i64 = self.session.connection.query_row(&sql, [], |row| row.get(0)).map_err(|error| self.session.failed(error))?;
-        if rows > 0 && self.null_cursor == NullCursor::Error {
-            let help = "choose a cursor that is never NULL, combine columns in `cursor_sql` (`COALESCE(updated_at, created_at)`), or set `null_cursor: always_reread`";
-            return Err(Halt::Failed(ConnectorError::new(ErrorKind::BadData, format!("{rows} rows of {} have no cursor value", self.session.described.label)).with_help(help)));
-        }
-        Ok(rows > 0)
     }
 
     /// Looks at what stands at or before the position, and delivers it again unless nothing changed.

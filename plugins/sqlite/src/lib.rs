@@ -18,6 +18,7 @@ mod source;
 mod spelling;
 mod stored;
 mod tail;
+mod windows;
 
 pub use config::SqliteConfig;
 
@@ -37,11 +38,11 @@ impl Connector for Sqlite {
 
     const NAME: &'static str = "sqlite";
 
-    const DESCRIPTION: &'static str = "SQLite database files: read with exact types, by snapshot or by keyset.";
+    const DESCRIPTION: &'static str = "SQLite database files: read with exact types, by snapshot, by keyset or by windows.";
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            source_strategies: ["full", "id", "timestamp", "hybrid"].map(str::to_owned).to_vec(),
+            source_strategies: ["full", "id", "timestamp", "hybrid", "window", "diff"].map(str::to_owned).to_vec(),
             source_objects: ["table", "query"].map(str::to_owned).to_vec(),
             serial_commits: true,
             settles_late_commits: false,

@@ -6,12 +6,13 @@ use crate::describe::Described;
 use crate::keyset;
 use crate::parallel;
 use crate::snapshot::{self, Session};
+use crate::windows;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
 use futures::stream;
 use karat_plugin_api::cells::{Batcher, Misfit};
-use karat_plugin_api::{BatchStream, ConnectorError, ErrorKind, Position, ReadRequest, ReadStrategy, SourceBatch, SourceRead};
+use karat_plugin_api::{BatchStream, ConnectorError, ErrorKind, Position, ReadRequest, ReadStrategy, SourceBatch, SourceRead, WindowBounds};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Row, params_from_iter};
 use std::path::PathBuf;
@@ -122,10 +123,24 @@ impl Out {
         self.sender.blocking_send(Ok(SourceBatch::Rows { batch, position })).map_err(|_| Halt::Unwanted)
     }
 
+    /// Says that the rows since the last such step are a whole window.
+    pub(crate) fn window_end(&mut self, bounds: WindowBounds, position: Position) -> Result<(), Halt> {
+        self.sender.blocking_send(Ok(SourceBatch::WindowEnd { bounds, position })).map_err(|_| Halt::Unwanted)
+    }
+
     /// Sends the proven end.
     pub(crate) fn end(&mut self, position: Position, future_rows: u64, skipped_rows: u64) -> Result<(), Halt> {
         self.sender.blocking_send(Ok(SourceBatch::End { rows: self.rows, position, future_rows, skipped_rows })).map_err(|_| Halt::Unwanted)
     }
+}
+
+/// Where a row goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Into the batch.
+    Here,
+    /// It was not asked for.
+    Nowhere,
 }
 
 /// One SELECT, in two parts, so that the row of an error can be asked for again.
@@ -140,13 +155,33 @@ pub(crate) struct Query {
 
 impl Session {
     /// Reads all rows of a query into `batcher`; `each` looks at every row after it was added and may empty the batcher.
-    pub(crate) fn scan(&self, query: &Query, batcher: &mut Batcher, mut each: impl FnMut(&mut Batcher, &Row<'_>) -> Result<(), Halt>) -> Result<(), Halt> {
+    pub(crate) fn scan(&self, query: &Query, batcher: &mut Batcher, each: impl FnMut(&mut Batcher, &Row<'_>) -> Result<(), Halt>) -> Result<(), Halt> {
+        self.run(query, batcher, |_, _| Ok(Place::Here), each)
+    }
+
+    /// Reads all rows of a query into `batcher`; `place` looks at every row before it is added, and may empty the batcher.
+    pub(crate) fn scan_placed(&self, query: &Query, batcher: &mut Batcher, place: impl FnMut(&mut Batcher, &Row<'_>) -> Result<Place, Halt>) -> Result<(), Halt> {
+        self.run(query, batcher, place, |_, _| Ok(()))
+    }
+
+    #[inline]
+    fn run(
+        &self,
+        query: &Query,
+        batcher: &mut Batcher,
+        mut place: impl FnMut(&mut Batcher, &Row<'_>) -> Result<Place, Halt>,
+        mut each: impl FnMut(&mut Batcher, &Row<'_>) -> Result<(), Halt>,
+    ) -> Result<(), Halt> {
         let sql = format!("SELECT {} {}", query.select, query.from);
         let mut statement = self.connection.prepare(&sql).map_err(|error| self.failed(error))?;
         let mut rows = statement.query(params_from_iter(&query.values)).map_err(|error| self.failed(error))?;
         let mut number = 0_u64;
         // `None` is SQLITE_DONE; an interrupted or failed read is an error here.
         while let Some(row) = rows.next().map_err(|error| self.failed(error))? {
+            if place(batcher, row)? == Place::Nowhere {
+                number += 1;
+                continue;
+            }
             if let Err(misfit) = push(batcher, row) {
                 return Err(Halt::Failed(batcher.explain(&misfit, &self.place(query, number))));
             }
@@ -177,7 +212,9 @@ fn run(read: &SqliteRead, out: &mut Out, brake: &Brake) -> Result<(), Halt> {
         (ReadStrategy::Full, _) => parallel::read_all(sessions, &read.request, out, brake),
         (ReadStrategy::Keyset { .. }, [session]) => keyset::read(session, &read.request, out),
         (ReadStrategy::Keyset { .. }, _) => Err(Halt::Failed(ConnectorError::new(ErrorKind::Bug, "rows in order are read by one reader"))),
-        (ReadStrategy::NewFiles { .. } | ReadStrategy::Windows { .. }, _) => Err(Halt::Failed(ConnectorError::new(ErrorKind::Unsupported, "a database has no files to remember"))),
+        (ReadStrategy::Windows { .. }, [session]) => windows::read(session, &read.request, out),
+        (ReadStrategy::Windows { .. }, _) => Err(Halt::Failed(ConnectorError::new(ErrorKind::Bug, "windows are read in order by one reader"))),
+        (ReadStrategy::NewFiles { .. }, _) => Err(Halt::Failed(ConnectorError::new(ErrorKind::Unsupported, "a database has no files to remember"))),
     }
 }
 

@@ -130,7 +130,7 @@ async fn a_failed_check_keeps_the_batch_invisible_and_a_warning_lets_it_pass() {
     let world = World::new();
     let bad = rows(&[(1, 1)]);
     let nulls = arrow::array::new_null_array(bad.column(2).data_type(), 1);
-    let bad = arrow::array::RecordBatch::try_new(bad.schema(), vec![bad.column(0).clone(), bad.column(1).clone(), nulls]).unwrap();
+    let bad = arrow::array::RecordBatch::try_new(bad.schema(), vec![bad.column(0).clone(), bad.column(1).clone(), nulls, bad.column(3).clone()]).unwrap();
     world.source.insert(&bad);
     let mut work = copy_work("bronze.t", Strategy::Full, LoadMode::Replace);
 

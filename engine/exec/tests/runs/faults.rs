@@ -10,13 +10,15 @@ use proptest::prelude::{Strategy, any, prop};
 use proptest::test_runner::{Config, TestRunner};
 use tokio_util::sync::CancellationToken;
 
-const KINDS: [(Cdc, LoadMode); 6] = [
+const KINDS: [(Cdc, LoadMode); 8] = [
     (Cdc::Full, LoadMode::Replace),
     (Cdc::Id, LoadMode::Append),
     (Cdc::Timestamp, LoadMode::Append),
     (Cdc::Timestamp, LoadMode::Upsert),
     (Cdc::Hybrid, LoadMode::Append),
     (Cdc::Hybrid, LoadMode::Upsert),
+    (Cdc::Window, LoadMode::Window),
+    (Cdc::Diff, LoadMode::Upsert),
 ];
 
 fn tables(strategy: Cdc, mode: LoadMode) -> [TablePlan; 2] {

@@ -4,8 +4,10 @@
 
 mod cancellation;
 mod copies;
+mod diffs;
 mod faults;
 mod refusals;
 mod scheduling;
 mod transforms;
+mod windows;
 mod world;

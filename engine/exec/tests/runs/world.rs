@@ -1,6 +1,6 @@
 //! A project in memory: one source, one lake, one state file, and plans for them.
 
-use arrow::array::{Int64Array, RecordBatch, StringArray};
+use arrow::array::{Date32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use chrono::DateTime;
@@ -59,6 +59,11 @@ impl World {
             sql,
             runs: AtomicU64::new(0),
         }
+    }
+
+    /// The same project, whose source ends windows without rows, too.
+    pub(crate) fn with_empty_windows() -> Self {
+        Self { source: Arc::new(MemorySource::new(schema(), "source-1").with_empty_windows()), ..Self::new() }
     }
 
     /// The same project, whose source has the primary key `id`.
@@ -170,15 +175,21 @@ impl LakeTables for MemoryLake {
 }
 
 pub(crate) fn schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, false), Field::new("changed", DataType::Int64, false), Field::new("name", DataType::Utf8, true)]))
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("changed", DataType::Int64, false),
+        Field::new("name", DataType::Utf8, true),
+        Field::new("day", DataType::Date32, true),
+    ]))
 }
 
-/// Rows `(id, changed)`, named after both.
+/// Rows `(id, changed)`, named after both; `changed` counts weeks since 1970-01-01, too, except that negative ones have no day.
 pub(crate) fn rows(of: &[(i64, i64)]) -> RecordBatch {
     let ids = Int64Array::from_iter_values(of.iter().map(|row| row.0));
     let changed = Int64Array::from_iter_values(of.iter().map(|row| row.1));
     let names = StringArray::from_iter_values(of.iter().map(|(id, changed)| format!("n{id}.{changed}")));
-    RecordBatch::try_new(schema(), vec![Arc::new(ids), Arc::new(changed), Arc::new(names)]).unwrap()
+    let days: Date32Array = of.iter().map(|(_, changed)| i32::try_from(changed * 7).ok().filter(|day| *day >= 0)).collect();
+    RecordBatch::try_new(schema(), vec![Arc::new(ids), Arc::new(changed), Arc::new(names), Arc::new(days)]).unwrap()
 }
 
 /// Rows with ids and change times from `range`.
@@ -191,6 +202,7 @@ pub(crate) fn copy_work(name: &str, strategy: Strategy, mode: LoadMode) -> CopyW
     let cursor = match strategy {
         Strategy::Full => None,
         Strategy::Id => Some("id"),
+        Strategy::Window => Some("day"),
         _ => Some("changed"),
     };
     let column = |field: &Arc<Field>| ColumnChoice { name: field.name().clone(), data_type: field.data_type().clone(), nullable: field.is_nullable() };

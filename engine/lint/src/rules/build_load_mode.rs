@@ -11,7 +11,7 @@ pub(super) static RULE: Rule = Rule {
         code: "P008",
         title: "load mode that this build does not run",
         since: "0.1.0",
-        what: "The load mode belongs to the language, but this build does not run it: `window`, `replace_partitions`, `scd2`.",
+        what: "The load mode belongs to the language, but this build does not run it: `replace_partitions`, `scd2`.",
         why: "Nothing is silently replaced by something else: the table would not be what the pipeline says.",
         fails: r#"version: 1
 connections: { shop: { type: sqlite, path: shop.db } }
@@ -28,7 +28,7 @@ bronze:
     from: { connection: shop, table: orders }
     load: { mode: replace }
 "#,
-        fix: "Choose `append`, `upsert` or `replace`.",
+        fix: "Choose `append`, `upsert`, `replace` or `window`.",
     },
     check: Check::Table(check),
 };

@@ -11,7 +11,7 @@ pub(super) static RULE: Rule = Rule {
         code: "P007",
         title: "strategy that this build does not run",
         since: "0.1.0",
-        what: "The strategy belongs to the language, but this build does not run it: `window`, `diff`, `log`.",
+        what: "The strategy belongs to the language, but this build does not run it: `log`.",
         why: "Nothing is silently replaced by something else: the table would not be what the pipeline says.",
         fails: r#"version: 1
 connections: { shop: { type: sqlite, path: shop.db } }
@@ -19,7 +19,7 @@ bronze:
   orders:
     from: { connection: shop, table: orders }
     key: [order_id]
-    cdc: { strategy: diff }
+    cdc: { strategy: log }
 "#,
         passes: r#"version: 1
 connections: { shop: { type: sqlite, path: shop.db } }
@@ -29,7 +29,7 @@ bronze:
     key: [order_id]
     cdc: { strategy: hybrid, cursor: updated_at }
 "#,
-        fix: "Choose `full`, `id`, `timestamp` or `hybrid`.",
+        fix: "Choose `full`, `id`, `timestamp`, `hybrid`, `window` or `diff`.",
     },
     check: Check::Table(check),
 };

@@ -29,7 +29,7 @@ bronze:
     key: [order_id]
     cdc: { strategy: hybrid, cursor: updated_at }
 "#,
-        fix: "Take `deletes` out, or read the whole table with `strategy: full`, which shows what vanished.",
+        fix: "Take `deletes` out, or compare the whole table with `strategy: diff`, which sees what vanished.",
     },
     check: Check::Table(check),
 };
@@ -43,5 +43,5 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let found = at(table.value("/cdc/deletes"), format!("strategy `{}` of `{}` cannot see deletes", strategy.as_str(), table.name()))
         .with_label("would have no effect")
         .with_note("deletes are seen by `full`, `window`, `diff` and `log`");
-    vec![found.with_help("set `deletes: ignore`, or choose a strategy that sees deletes")]
+    vec![found.with_help("set `deletes: ignore`, or `strategy: diff` to see deletes")]
 }

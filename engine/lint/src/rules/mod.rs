@@ -16,6 +16,7 @@ mod database_load_keys;
 mod dedup_without_key;
 mod deletes_unseen;
 mod deletes_without_effect;
+mod diff_without_key;
 mod full_append;
 mod full_read_with_cursor;
 mod full_upsert;
@@ -50,6 +51,7 @@ mod slow_compression;
 mod small_file_bytes;
 mod source_object;
 mod source_strategy;
+mod strategy_mode;
 mod tiny_files;
 mod toothless_guard;
 mod transform_load_mode;
@@ -72,7 +74,7 @@ mod upsert_without_key;
 mod volatile_sql;
 
 /// All rules, sorted by code.
-pub(crate) static RULES: [&Rule; 68] = [
+pub(crate) static RULES: [&Rule; 70] = [
     &select_star::RULE,
     &no_description::RULE,
     &no_owner::RULE,
@@ -95,6 +97,8 @@ pub(crate) static RULES: [&Rule; 68] = [
     &type_beyond_target::RULE,
     &replace_by_changes::RULE,
     &dedup_without_key::RULE,
+    &strategy_mode::RULE,
+    &diff_without_key::RULE,
     &unknown_connection::RULE,
     &unused_cdc_key::RULE,
     &upsert_of_new_rows::RULE,

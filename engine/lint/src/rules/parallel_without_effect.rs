@@ -11,8 +11,8 @@ pub(super) static RULE: Rule = Rule {
         code: "I006",
         title: "parallel reading without effect",
         since: "0.1.0",
-        what: "`chunk.parallel` is above 1 with a strategy other than `full`.",
-        why: "Only a whole table is split among readers; what is new since the last run is read in order, by one.",
+        what: "`chunk.parallel` is above 1 with strategy `id`, `timestamp`, `hybrid` or `log`.",
+        why: "Only whole tables and whole windows are split among readers; what is new since the last run is read in order, by one.",
         fails: r#"version: 1
 connections: { shop: { type: sqlite, path: shop.db } }
 bronze:

@@ -38,7 +38,7 @@ bronze:
 
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let Some(strategy) = table.strategy() else { return Vec::new() };
-    let reads_changes = matches!(strategy, Strategy::Id | Strategy::Timestamp | Strategy::Hybrid | Strategy::Diff | Strategy::Log);
+    let reads_changes = matches!(strategy, Strategy::Id | Strategy::Timestamp | Strategy::Hybrid | Strategy::Log);
     if table.bronze().is_none() || table.written_mode() != Some(LoadMode::Replace) || !reads_changes {
         return Vec::new();
     }

@@ -3,7 +3,7 @@
 use crate::rule::{Check, Group, Rule, at};
 use crate::view::TableView;
 use karat_diagnostics::{Diagnostic, Explanation};
-use karat_spec::model::{LoadMode, Strategy};
+use karat_spec::model::{Deletes, LoadMode, Strategy};
 
 pub(super) static RULE: Rule = Rule {
     group: Group::Incremental,
@@ -37,8 +37,13 @@ bronze:
 fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
     let Some(guard) = table.table.guard() else { return Vec::new() };
     let (Some(mode), Some(strategy)) = (table.load_mode(), table.strategy()) else { return Vec::new() };
-    let replaces = matches!(mode, LoadMode::Replace | LoadMode::Window | LoadMode::ReplacePartitions);
-    let sees_deletes = matches!(strategy, Strategy::Diff | Strategy::Log | Strategy::Window) && table.bronze().is_some();
+    let replaces = matches!(mode, LoadMode::Replace | LoadMode::ReplacePartitions);
+    let sees_deletes = match strategy {
+        Strategy::Diff => table.cdc().is_some_and(|cdc| matches!(cdc.deletes, Some(Deletes::Soft | Deletes::Hard))),
+        Strategy::Log => table.bronze().is_some(),
+        Strategy::Full | Strategy::Id | Strategy::Timestamp | Strategy::Hybrid | Strategy::Window => false,
+    };
+    let is_emptied = replaces || sees_deletes || mode == LoadMode::Window;
     let mut found = Vec::new();
     let mut report = |key: &str, label: String| {
         if !table.writes(&format!("/guard/{key}")) {
@@ -51,13 +56,19 @@ fn check(table: &TableView<'_>) -> Vec<Diagnostic> {
         report("max_shrink", "a table cannot shrink by more than 100%".to_owned());
     }
     if guard.max_shrink.is_some() && !replaces {
-        report("max_shrink", format!("mode `{}` never makes the table smaller", mode.as_str()));
+        let label = match mode {
+            LoadMode::Window => "windows are replaced one by one, not the table".to_owned(),
+            _ if sees_deletes => "what vanishes is limited by `max_delete`".to_owned(),
+            _ => format!("mode `{}` never makes the table smaller", mode.as_str()),
+        };
+        report("max_shrink", label);
     }
-    if guard.allow_empty.is_some() && !replaces {
+    if guard.allow_empty.is_some() && !is_emptied {
         report("allow_empty", format!("mode `{}` never replaces the table", mode.as_str()));
     }
     if guard.max_delete.is_some() && !sees_deletes {
-        report("max_delete", "no rows are deleted one by one here".to_owned());
+        let label = if strategy == Strategy::Diff { "rows that vanish stay, unless `cdc.deletes` is `soft` or `hard`" } else { "no rows are deleted one by one here" };
+        report("max_delete", label.to_owned());
     }
     found
 }

@@ -38,9 +38,9 @@ use Strategy::{Hybrid, Id, Log, Timestamp, Window};
 /// Which strategies use a key.
 const USED_BY: [(&str, &[Strategy]); 8] = [
     ("cursor", &[Hybrid, Id, Timestamp, Window]),
-    ("cursor_sql", &[Hybrid, Id, Timestamp, Window]),
+    ("cursor_sql", &[Hybrid, Id, Timestamp]),
     ("lookback", &[Hybrid, Timestamp]),
-    ("null_cursor", &[Hybrid, Timestamp]),
+    ("null_cursor", &[Hybrid, Timestamp, Window]),
     ("window", &[Window]),
     ("refresh_last", &[Window]),
     ("slot", &[Log]),

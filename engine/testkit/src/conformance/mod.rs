@@ -1,6 +1,6 @@
 //! The suites that every plugin runs: each sentence of a contract is a case.
 //!
-//! A case panics where a promise is broken, as a test does. Read next: `lake.rs` and `database_sink.rs` for sinks, `source.rs` for sources.
+//! A case panics where a promise is broken, as a test does. Read next: `lake.rs` and `database_sink.rs` for sinks, `source.rs` and `windows.rs` for sources.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a case ends where a promise is broken")]
 
 pub mod database_diffs;
@@ -10,12 +10,13 @@ pub mod database_values;
 pub mod database_windows;
 pub mod lake;
 pub mod source;
+pub mod windows;
 
 /// Expands to one `#[tokio::test]` per case of [`lake`]; takes a [`lake::LakeUnderTest`].
 #[macro_export]
 macro_rules! lake_conformance {
     ($under_test:expr) => {
-        $crate::lake_conformance!(@cases $under_test; appended_rows_are_read_back_with_their_position, a_replacement_swaps_all_rows_and_old_versions_stay_readable, what_was_staged_but_not_committed_is_invisible_and_cleaned_up, of_two_committers_of_one_batch_exactly_one_wins, committing_the_same_attempt_again_changes_nothing, partitions_keep_null_and_special_characters, a_lost_or_damaged_log_is_noticed, a_table_never_lies_outside_the_connection, an_upsert_replaces_rows_of_earlier_commits_and_the_greater_value_wins_inside_a_batch, an_idle_upsert_writes_nothing_but_the_position, a_row_that_moves_to_another_partition_leaves_the_old_one, rows_that_were_delivered_before_are_appended_once, without_a_key_equal_rows_are_counted);
+        $crate::lake_conformance!(@cases $under_test; appended_rows_are_read_back_with_their_position, a_replacement_swaps_all_rows_and_old_versions_stay_readable, what_was_staged_but_not_committed_is_invisible_and_cleaned_up, of_two_committers_of_one_batch_exactly_one_wins, committing_the_same_attempt_again_changes_nothing, partitions_keep_null_and_special_characters, a_lost_or_damaged_log_is_noticed, a_table_never_lies_outside_the_connection, an_upsert_replaces_rows_of_earlier_commits_and_the_greater_value_wins_inside_a_batch, an_idle_upsert_writes_nothing_but_the_position, a_row_that_moves_to_another_partition_leaves_the_old_one, rows_that_were_delivered_before_are_appended_once, without_a_key_equal_rows_are_counted, a_window_takes_the_place_of_the_rows_inside_its_bounds, a_row_that_moves_to_another_window_is_there_once, a_window_clears_the_table_as_it_is_when_it_is_committed, a_window_never_takes_a_column_away_that_another_load_added_meanwhile, a_diff_writes_only_what_differs, a_table_that_changes_row_by_row_does_not_crumble_into_small_files, a_diff_refuses_a_key_that_comes_twice, a_diff_that_would_delete_too_much_is_refused_and_changes_nothing, a_row_that_vanishes_is_marked_once_and_comes_back_unmarked);
     };
     (@cases $under_test:expr; $($case:ident),+) => {
         $(
@@ -38,6 +39,26 @@ macro_rules! source_conformance {
             #[tokio::test]
             async fn $case() {
                 $crate::conformance::source::$case($under_test).await;
+            }
+        )+
+    };
+}
+
+/// Expands to one `#[tokio::test]` per case of [`windows`]; takes an expression that makes a `Result` of a [`windows::WindowsUnderTest`],
+/// or the [`Skip`](crate::Skip) that says why there is none.
+#[macro_export]
+macro_rules! windows_conformance {
+    ($under_test:expr) => {
+        $crate::windows_conformance!(@cases $under_test; a_first_read_delivers_every_row_between_bounds_that_leave_nothing_out, the_position_grows_and_stays_out_of_the_future, a_later_read_begins_with_the_windows_that_are_read_again);
+    };
+    (@cases $under_test:expr; $($case:ident),+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                match $under_test {
+                    Ok(under_test) => $crate::conformance::windows::$case(under_test).await,
+                    Err(skip) => $crate::Skip::report(&skip, concat!(module_path!(), "::", stringify!($case))),
+                }
             }
         )+
     };

@@ -1,12 +1,17 @@
 //! SQLite to Parquet and Delta: one wide-enough table, integers, decimals, texts and timestamps.
 
-use super::measure::{Bench, Sample, median, remove};
+use super::measure::{Bench, Sample, median, python, remove, succeed};
 use super::page::{Page, Row};
 use crate::{ChoreError, write_text};
 use rusqlite::{Connection, params};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const SCRIPT: &str = include_str!("peers.py");
+const REQUIREMENTS: &str = include_str!("requirements.txt");
+const ENVIRONMENT: &str = "venv";
 
 /// The peers that `peers.py` knows.
 const PEERS: [&str; 4] = ["connectorx", "connectorx (2 partitions)", "duckdb", "polars"];
@@ -17,7 +22,11 @@ const TARGETS: [(&str, &str); 2] = [("karat (delta)", "delta"), ("karat (files)"
 /// Measures the copy of `rows` and of twice as many.
 pub(super) fn run(bench: &mut Bench<'_>) -> Result<String, ChoreError> {
     let rows = bench.options.rows;
-    let mut page = Page::new(bench, "SQLite to Parquet and Delta", &format!("cargo xtask bench --workloads copy --rows {rows}"))?;
+    let environment = bench.environment(ENVIRONMENT, REQUIREMENTS)?;
+    write_text(&bench.scratch("peers.py"), SCRIPT)?;
+    let versions = succeed(Command::new(python(&environment)).args(["-m", "pip", "freeze"]))?;
+    let versions: Vec<&str> = versions.lines().collect();
+    let mut page = Page::new(bench, "SQLite to Parquet and Delta", &format!("cargo xtask bench --workloads copy --rows {rows}"), &versions)?;
     page.paragraph(
         "One table of 12 columns (4 integers, 3 decimals, 3 texts, 2 timestamps) is copied from an SQLite file to Parquet with zstd(3), each tool as a whole process from start to exit.\n\
          Karat reads the whole table with two readers, as `connectorx (2 partitions)` does.\n\
@@ -52,13 +61,13 @@ fn round(bench: &mut Bench<'_>, page: &mut Page, rows: u32, names: &[&str]) -> R
 }
 
 fn summarise(name: &str, samples: &[Sample]) -> Row {
-    let walls: Vec<f64> = samples.iter().map(|sample| sample.wall_seconds).collect();
+    let walls = samples.iter().map(|sample| sample.wall_seconds);
     Row {
         name: name.to_owned(),
         wall: median(walls.clone()),
-        fastest: walls.iter().copied().fold(f64::INFINITY, f64::min),
-        slowest: walls.iter().copied().fold(0.0, f64::max),
-        cpu: median(samples.iter().map(|sample| sample.cpu_seconds).collect()),
+        fastest: walls.clone().fold(f64::INFINITY, f64::min),
+        slowest: walls.fold(0.0, f64::max),
+        cpu: median(samples.iter().map(|sample| sample.cpu_seconds)),
         peak_bytes: samples.iter().map(|sample| sample.peak_bytes).max().unwrap_or_default(),
     }
 }
@@ -81,7 +90,7 @@ type Prepared = (Vec<OsString>, &'static str, PathBuf);
 fn peer_command(bench: &Bench<'_>, name: &str, database: &Path) -> Result<Prepared, ChoreError> {
     let target = bench.scratch("peer.parquet");
     remove(&target)?;
-    let command = vec![bench.python().into(), bench.scratch("peers.py").into(), name.into(), database.into(), target.clone().into()];
+    let command = vec![python(&bench.scratch(ENVIRONMENT)).into(), bench.scratch("peers.py").into(), name.into(), database.into(), target.clone().into()];
     Ok((command, "file", target))
 }
 
@@ -103,7 +112,7 @@ fn karat_command(bench: &Bench<'_>, sink: &str, database: &Path) -> Result<Prepa
 }
 
 fn checked(bench: &Bench<'_>, kind: &str, path: &Path) -> Result<Value, ChoreError> {
-    let printed = bench.peers(&[OsStr::new("check"), OsStr::new(kind), path.as_os_str()])?;
+    let printed = succeed(Command::new(python(&bench.scratch(ENVIRONMENT))).arg(bench.scratch("peers.py")).args([OsStr::new("check"), OsStr::new(kind), path.as_os_str()]))?;
     serde_json::from_str(&printed).map_err(|error| ChoreError::new(format!("the check of `{}` printed no sums: {error}", path.display())))
 }
 

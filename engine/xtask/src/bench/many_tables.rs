@@ -16,7 +16,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Result<String, ChoreError> {
     let project = bench.scratch("many-tables");
     remove(&project)?;
     write_project(&project, tables)?;
-    let mut page = Page::new(bench, "A project of many tables", &format!("cargo xtask bench --workloads many_tables --tables {tables}"))?;
+    let mut page = Page::new(bench, "A project of many tables", &format!("cargo xtask bench --workloads many_tables --tables {tables}"), &[])?;
     page.paragraph(&format!(
         "A project of {tables} tables in {} pipelines, with joins, common table expressions, templates and checks, is linted, and planned without any connection.\n\
          Each figure is the median wall time of whole processes.",
@@ -29,7 +29,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> Result<String, ChoreError> {
         for _ in 0..bench.options.repetitions.max(5) {
             samples.push(bench.measure(&command)?);
         }
-        let wall = median(samples.iter().map(|sample| sample.wall_seconds).collect());
+        let wall = median(samples.iter().map(|sample| sample.wall_seconds));
         let peak = samples.iter().map(|sample| sample.peak_bytes).max().unwrap_or_default();
         bench.say(&format!("{tables} tables, {name}: {wall:.3} s"));
         rows.push(format!("| `{name}` | {wall:.3} | {} | {limit} |", peak >> 20));

@@ -19,16 +19,18 @@ pub(super) struct Row {
 pub(super) struct Page(String);
 
 impl Page {
-    pub(super) fn new(bench: &Bench<'_>, title: &str, command: &str) -> Result<Self, ChoreError> {
+    /// `versions` are those of everything that is measured beside Karat.
+    pub(super) fn new(bench: &Bench<'_>, title: &str, command: &str, versions: &[&str]) -> Result<Self, ChoreError> {
         let git = |arguments: &[&str]| succeed(Command::new("git").args(arguments).current_dir(&bench.root));
         let dirty = if git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty() { "" } else { ", with local changes" };
-        let versions = succeed(Command::new(bench.python()).args(["-m", "pip", "freeze"]))?;
+        let rustc = succeed(Command::new("rustc").arg("--version"))?;
+        let versions = [&[rustc.as_str()], versions].concat().join(", ");
         let mut text = format!("# {title}\n\n");
         let _ = writeln!(text, "| | |\n|---|---|");
         let _ = writeln!(text, "| date | {} |", git(&["show", "--no-patch", "--format=%cs", "HEAD"])?);
         let _ = writeln!(text, "| commit | `{}`{dirty} |", git(&["rev-parse", "--short", "HEAD"])?);
         let _ = writeln!(text, "| machine | {} |", machine());
-        let _ = writeln!(text, "| versions | {}, {} |", succeed(Command::new("rustc").arg("--version"))?, versions.lines().collect::<Vec<_>>().join(", "));
+        let _ = writeln!(text, "| versions | {versions} |");
         let _ = writeln!(text, "| repetitions | {} |", bench.options.repetitions);
         let _ = writeln!(text, "| command | `{command}` |\n");
         Ok(Self(text))
@@ -52,7 +54,7 @@ impl Page {
         sorted.sort_by(|one, two| one.wall.total_cmp(&two.wall));
         let _ = writeln!(self.0, "| tool | wall s | from..to | CPU s | rows/s | peak memory MiB |\n|---|---:|---|---:|---:|---:|");
         for row in sorted {
-            let speed = rows_per_second(rows_copied, row.wall);
+            let speed = rows_per_second(f64::from(rows_copied), row.wall);
             let _ = writeln!(self.0, "| {} | {:.2} | {:.2}..{:.2} | {:.2} | {speed} | {} |", row.name, row.wall, row.fastest, row.slowest, row.cpu, row.peak_bytes >> 20);
         }
         self.0.push('\n');
@@ -66,8 +68,13 @@ impl Page {
 }
 
 /// Whole rows per second with separators, as people read them.
-fn rows_per_second(rows: u32, seconds: f64) -> String {
-    let digits = format!("{:.0}", f64::from(rows) / seconds);
+pub(super) fn rows_per_second(rows: f64, seconds: f64) -> String {
+    grouped(rows / seconds)
+}
+
+/// A whole number with separators.
+pub(super) fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
     let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
     groups.join(",")
 }
@@ -89,7 +96,7 @@ mod tests {
 
     #[test]
     fn speeds_are_grouped_by_thousands() {
-        assert_eq!(rows_per_second(4_000_000, 2.0), "2,000,000");
-        assert_eq!(rows_per_second(999, 1.0), "999");
+        assert_eq!(rows_per_second(4_000_000.0, 2.0), "2,000,000");
+        assert_eq!(rows_per_second(999.0, 1.0), "999");
     }
 }

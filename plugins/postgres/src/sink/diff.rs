@@ -44,9 +44,11 @@ impl<'a> Comparison<'a> {
 pub(crate) struct Difference {
     added: u64,
     replaced: u64,
-    /// Of those replaced, the rows that were gone.
+    /// Of those replaced, the rows that were marked as gone.
     returned: u64,
     vanished: u64,
+    /// Rows that were marked as gone and still are: hard deletes end them.
+    marked: u64,
 }
 
 impl Difference {
@@ -87,11 +89,11 @@ pub(super) async fn compare(session: &mut Session, merge: &Merge<'_>, comparison
     session.execute(&format!("DROP TABLE IF EXISTS {CHANGES}; CREATE TEMPORARY TABLE karat_changes AS {}; ANALYZE {CHANGES}", changes(merge, comparison))).await?;
     let counts = format!(
         "SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE staged IS NOT NULL AND NOT is_new), count(*) FILTER (WHERE staged IS NOT NULL AND was_deleted), \
-         count(*) FILTER (WHERE staged IS NULL) FROM {CHANGES}"
+         count(*) FILTER (WHERE staged IS NULL AND NOT was_deleted), count(*) FILTER (WHERE staged IS NULL AND was_deleted) FROM {CHANGES}"
     );
     let rows = session.rows(&counts).await?;
     let count = |at| rows.first().and_then(|row| row.number(at)).and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
-    let difference = Difference { added: count(0), replaced: count(1), returned: count(2), vanished: count(3) };
+    let difference = Difference { added: count(0), replaced: count(1), returned: count(2), vanished: count(3), marked: count(4) };
     difference.guard(comparison)?;
     Ok(difference)
 }
@@ -114,12 +116,13 @@ fn changes(merge: &Merge<'_>, comparison: &Comparison<'_>) -> String {
     let key = comparison.key;
     let staged: Vec<String> = merge.columns.iter().map(|column| format!("{} AS {}", column.expression(), quote(&column.name))).collect();
     let same: Vec<String> = key.iter().map(|name| format!("t.{0} = s.{0}", quote(name))).collect();
-    let (held, new): (Vec<String>, Vec<String>) = merge.replaced(key).map(|column| (held_value(column), format!("s.{}", quote(&column.name)))).unzip();
-    let differs = if held.is_empty() { "false".to_owned() } else { differs(&held, &new) };
-    let deleted = merge.columns.iter().find(|column| comparison.deletes == Deletes::Soft && column.name == DELETED_AT).map_or_else(|| "NULL".to_owned(), held_value);
+    let compared: Vec<_> = merge.replaced(key).map(|column| (column, held_value(column), format!("s.{}", quote(&column.name)))).collect();
+    let differs = differs(&compared);
+    let deleted = merge.columns.iter().find(|column| column.name == DELETED_AT).map_or_else(|| "NULL".to_owned(), held_value);
     let (join, vanished) = match comparison.deletes {
         Deletes::Ignore => ("LEFT JOIN", "false".to_owned()),
-        Deletes::Soft | Deletes::Hard => ("FULL JOIN", format!("s.{place} IS NULL AND {deleted} IS NULL")),
+        Deletes::Soft => ("FULL JOIN", format!("s.{place} IS NULL AND {deleted} IS NULL")),
+        Deletes::Hard => ("FULL JOIN", format!("s.{place} IS NULL")),
     };
     let keys: String = key.iter().enumerate().map(|(at, name)| format!(", t.{} AS k{at}", quote(name))).collect();
     format!(
@@ -145,14 +148,14 @@ fn held_value(column: &Placed) -> String {
 
 /// Brings in what differs, in the commit's transaction.
 pub(super) async fn apply(session: &mut Session, merge: &Merge<'_>, comparison: &Comparison<'_>, difference: &Difference) -> Result<Merged, Trouble> {
-    let Difference { added, replaced, vanished, .. } = *difference;
-    if added + replaced + vanished == 0 {
+    let Difference { added, replaced, vanished, marked, .. } = *difference;
+    if added + replaced + vanished + marked == 0 {
         return Ok(Merged::default());
     }
     // Readers go on; who else writes waits until the table is what the load says.
     session.execute(&format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", merge.table)).await?;
     let mut merged = Merged::default();
-    if vanished > 0 {
+    if vanished + marked > 0 {
         let same: Vec<String> = comparison.key.iter().enumerate().map(|(at, name)| format!("held.{} = c.k{at}", quote(name))).collect();
         let gone = format!("c.staged IS NULL AND {}", same.join(" AND "));
         let table = merge.table;
@@ -192,7 +195,7 @@ mod tests {
         assert_eq!(check(8, Difference { vanished: 2, ..Difference::default() }), Ok(()));
         assert_eq!(check(7, Difference { vanished: 3, ..Difference::default() }), Err(ErrorKind::Refused));
         // Six stood there, of which four were gone and are back.
-        assert_eq!(check(8, Difference { added: 3, returned: 4, replaced: 4, vanished: 1 }), Err(ErrorKind::Refused));
+        assert_eq!(check(8, Difference { added: 3, returned: 4, replaced: 4, vanished: 1, marked: 9 }), Err(ErrorKind::Refused));
         assert_eq!(check(0, Difference { vanished: 1, ..Difference::default() }), Err(ErrorKind::Refused));
         assert_eq!(check(0, Difference::default()), Ok(()));
     }

@@ -95,8 +95,7 @@ impl Merge<'_> {
     pub(crate) fn replace(&self, key: &[String], from: &str) -> String {
         let keys: Vec<String> = key.iter().map(|name| self.expression(name)).collect();
         let select = format!("SELECT {} FROM {from} ORDER BY {}", self.expressions(), keys.join(", "));
-        let replaced: Vec<String> = self.replaced(key).map(|column| quote(&column.name)).collect();
-        self.insert("", &select, &on_conflict(key, &replaced))
+        self.insert("", &select, &on_conflict(key, self.replaced(key)))
     }
 
     /// The columns in which rows of one key can differ.
@@ -188,28 +187,85 @@ impl Merge<'_> {
         }
         // Rows are locked in the order of the key, so that two writers wait for each other instead of both failing.
         let _infallible = write!(select, "{} FROM {} AS s{order}", self.expressions(), self.staging);
-        let others: Vec<String> = self.columns.iter().filter(|column| !key.contains(&column.name)).map(|column| quote(&column.name)).collect();
-        self.insert("", &select, &on_conflict(key, &others))
+        let others = self.columns.iter().filter(|column| !key.contains(&column.name));
+        self.insert("", &select, &on_conflict(key, others))
     }
 }
 
 /// What happens to a row whose key is there.
-fn on_conflict(key: &[String], replaced: &[String]) -> String {
+fn on_conflict<'a>(key: &[String], replaced: impl Iterator<Item = &'a Placed>) -> String {
     let names = list(key.iter().map(String::as_str));
-    if replaced.is_empty() {
+    let mut sets = Vec::new();
+    let mut compared = Vec::new();
+    for column in replaced {
+        let name = quote(&column.name);
+        sets.push(format!("{name} = EXCLUDED.{name}"));
+        compared.push((column, format!("held.{name}"), format!("EXCLUDED.{name}")));
+    }
+    if sets.is_empty() {
         return format!("ON CONFLICT ({names}) DO NOTHING");
     }
-    let sets: Vec<String> = replaced.iter().map(|name| format!("{name} = EXCLUDED.{name}")).collect();
-    let (held, new): (Vec<String>, Vec<String>) = replaced.iter().map(|name| (format!("held.{name}"), format!("EXCLUDED.{name}"))).unzip();
-    format!("ON CONFLICT ({names}) DO UPDATE SET {} WHERE {}", sets.join(", "), differs(&held, &new))
+    format!("ON CONFLICT ({names}) DO UPDATE SET {} WHERE {}", sets.join(", "), differs(&compared))
 }
 
-/// True when two rows differ byte by byte: exact for every type, also those without an equality, or with one that is not exact.
-pub(crate) fn differs(held: &[String], new: &[String]) -> String {
-    format!("ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record", held.join(", "), new.join(", "))
+/// True when two rows differ in one of these columns, of which the two values are given.
+///
+/// A column whose equality is exact is compared by it, which is cheap and ends at the first difference. All others are compared byte by byte: floats
+/// and numbers whose equal values can look different, and types without an equality.
+pub(crate) fn differs(columns: &[(&Placed, String, String)]) -> String {
+    let mut parts = Vec::new();
+    let (mut held, mut new) = (Vec::new(), Vec::new());
+    for (column, left, right) in columns {
+        if has_one_form(column) {
+            parts.push(format!("{left} IS DISTINCT FROM {right}"));
+        } else if is_text(column) {
+            // In this collation texts are equal only when their bytes are.
+            parts.push(format!("{left} COLLATE \"C\" IS DISTINCT FROM {right} COLLATE \"C\""));
+        } else {
+            held.push(left.as_str());
+            new.push(right.as_str());
+        }
+    }
+    if !held.is_empty() {
+        parts.push(format!("ROW({})::record OPERATOR(pg_catalog.*<>) ROW({})::record", held.join(", "), new.join(", ")));
+    }
+    if parts.is_empty() { "false".to_owned() } else { format!("({})", parts.join(" OR ")) }
 }
 
 /// True when equal values of a column have the same bytes.
 fn has_one_form(column: &Placed) -> bool {
     matches!(&column.intake, Intake::Direct(Form::Boolean | Form::Int16 | Form::Int32 | Form::Int64 | Form::Oid | Form::Uuid | Form::Bytes | Form::Date | Form::Timestamp))
+}
+
+/// True for texts of any length, whose collation may say otherwise than their bytes; not for JSON and enumerations.
+fn is_text(column: &Placed) -> bool {
+    let declared = column.cast_type();
+    matches!(&column.intake, Intake::Direct(Form::Text)) && (declared == "text" || declared.starts_with("character varying"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed(name: &str, declared: &str, intake: Intake) -> Placed {
+        Placed { name: name.to_owned(), declared: declared.to_owned(), intake, change: None, nullable: true }
+    }
+
+    #[test]
+    fn each_column_is_compared_as_exactly_as_it_needs() {
+        let columns = [
+            placed("id", "bigint", Intake::Direct(Form::Int64)),
+            placed("price", "numeric", Intake::Direct(Form::Numeric)),
+            placed("name", "character varying(5) COLLATE pg_catalog.\"de_DE\"", Intake::Direct(Form::Text)),
+            placed("document", "json", Intake::Direct(Form::Text)),
+            placed("place", "point", Intake::Cast(Form::Text)),
+        ];
+        let compared: Vec<_> = columns.iter().map(|column| (column, format!("a.{}", column.name), format!("b.{}", column.name))).collect();
+        assert_eq!(
+            differs(&compared),
+            "(a.id IS DISTINCT FROM b.id OR a.name COLLATE \"C\" IS DISTINCT FROM b.name COLLATE \"C\" OR \
+             ROW(a.price, a.document, a.place)::record OPERATOR(pg_catalog.*<>) ROW(b.price, b.document, b.place)::record)"
+        );
+        assert_eq!(differs(&[]), "false");
+    }
 }

@@ -176,9 +176,12 @@ pub(crate) async fn written(session: &mut Session, sql: &str) -> Result<u64, Tro
 }
 
 /// Rows that this transaction has replaced in a table, as the server counts them; that costs nothing, where asking each row costs half of an upsert.
-/// The rows of partitions are not counted with their parent.
+/// The rows of partitions are not counted with their parent, which has none of its own.
 pub(crate) async fn updated(session: &mut Session, oid: u32) -> Result<u64, Trouble> {
-    let rows = session.rows(&format!("SELECT pg_catalog.pg_stat_get_xact_tuples_updated({oid})")).await?;
+    let sql = format!(
+        "SELECT coalesce((SELECT sum(pg_catalog.pg_stat_get_xact_tuples_updated(p.relid))::int8 FROM pg_catalog.pg_partition_tree({oid}) p), pg_catalog.pg_stat_get_xact_tuples_updated({oid}))"
+    );
+    let rows = session.rows(&sql).await?;
     Ok(rows.first().and_then(|row| row.number(0)).and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
 }
 

@@ -83,6 +83,23 @@ impl Transactions {
         Ok(InProgress { names: rows.iter().filter_map(|row| row.text(0).map(str::to_owned)).collect() })
     }
 
+    /// The earliest `now()`, in microseconds since 1970, that somebody may still write whose rows a snapshot taken after this does not show. `None`
+    /// while there is a prepared transaction, of which nobody knows when it began. What other roles do shows only to members of `pg_read_all_stats`.
+    pub(crate) async fn earliest_now(&mut self) -> Result<Option<i64>, ConnectorError> {
+        let sql = format!(
+            "SELECT (extract(epoch FROM least(pg_catalog.clock_timestamp(), min(a.xact_start)) - interval '{} ms') * 1000000)::int8 FROM pg_catalog.pg_stat_activity a \
+             WHERE a.pid <> pg_catalog.pg_backend_pid() AND a.application_name IS DISTINCT FROM '{READER_NAME}' AND a.backend_type IS DISTINCT FROM 'autovacuum worker' \
+             AND (a.datname IS NULL OR a.datname = pg_catalog.current_database()); \
+             SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database()",
+            ARRIVAL_GAP.as_millis()
+        );
+        let rows = self.session().await?.rows(&sql).await.map_err(|error| wrap("list the transactions in progress", error))?;
+        Ok(match rows.as_slice() {
+            [earliest] => earliest.number(0),
+            _ => None,
+        })
+    }
+
     /// As [`Transactions::list`], long enough after `snapshot` that no statement that arrived before it is missing.
     pub(crate) async fn list_after(&mut self, snapshot: &Taken, is_instant: bool) -> Result<InProgress, ConnectorError> {
         if is_instant {

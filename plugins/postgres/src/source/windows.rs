@@ -2,7 +2,8 @@
 //!
 //! They are looked up before anything is read: one look at the index for each, so that neither an empty year nor a row dated 9999-12-31 costs more.
 //! What lies outside of the calendar (`infinity`, the year 294276) belongs to the last window, which has no end, or to the first, which has no
-//! beginning. Several readers that share the snapshot read windows ahead, each every n-th one; they are delivered in order.
+//! beginning. A transaction that began in an older window and is still open may add to that, so the position does not pass it. Several readers that
+//! share the snapshot read windows ahead, each every n-th one; they are delivered in order.
 
 use super::calendar::{Calendar, day_of};
 use super::copy::{Copying, Fill, Rows};
@@ -10,6 +11,7 @@ use super::position::of_another_strategy;
 use super::reader::{Halt, Out};
 use super::selection::Selection;
 use super::snapshot::{Snapshot, join};
+use super::transactions::Transactions;
 use crate::client::{Client, Session};
 use crate::error::wrap;
 use arrow::array::RecordBatch;
@@ -40,11 +42,16 @@ pub(crate) async fn read(client: &Arc<Client>, request: &ReadRequest, schema: &S
     let ReadStrategy::Windows { cursor, unit, after, refresh_last, null_cursor } = &request.strategy else {
         return Err(Halt::Failed(ConnectorError::new(ErrorKind::Bug, "a read of windows without a cursor")));
     };
+    // Before the snapshot: who begins later than this writes no earlier `now()`.
+    let mut transactions = Transactions::new(client);
+    let settled = transactions.earliest_now().await?;
+    transactions.end();
     let mut snapshot = Snapshot::take(client, &request.object).await?;
     let calendar = Calendar::new(&snapshot.described, cursor, *unit)?;
     let (column, _) = snapshot.described.require(cursor)?;
     let has_null_rows = column.nullable && snapshot.null_rows(&calendar.sql, *null_cursor).await?;
-    let mut progress = Progress { through: through(after), today: day_of(&CursorValue::Timestamp(snapshot.now)).unwrap_or(i64::MAX) };
+    let day_at = |micros: i64| day_of(&CursorValue::Timestamp(micros));
+    let mut progress = Progress { through: through(after), settled: settled.and_then(day_at), today: day_at(snapshot.now).unwrap_or(i64::MAX) };
     let lower = progress.through.as_ref().and_then(day_of).and_then(|day| calendar.window_of(day));
     let lower = lower.and_then(|start| windows_before(&start, *unit, refresh_last.saturating_sub(1)));
     let starts = calendar.starts(&mut snapshot, lower.as_ref()).await?;
@@ -103,8 +110,10 @@ fn through(after: &Position) -> Option<CursorValue> {
 
 /// How far the delivery is.
 struct Progress {
-    /// Where the newest delivered window starts that is not in the future.
+    /// Where the newest delivered window starts that is not in the future, and whose predecessors are over.
     through: Option<CursorValue>,
+    /// The day on which the oldest transaction began that is still open, or today: until it ends, a row of that day may come. `None` when nobody knows.
+    settled: Option<i64>,
     /// The day of the source's own clock: a row from 2099 must not keep the present windows from being read again.
     today: i64,
 }
@@ -116,7 +125,8 @@ impl Progress {
 
     fn pass(&mut self, window: &Window) {
         let day = |value: &Option<CursorValue>| value.as_ref().and_then(day_of);
-        if !self.is_future(window) && day(&window.start) > day(&self.through) {
+        let start = day(&window.start);
+        if !self.is_future(window) && start <= self.settled && start > day(&self.through) {
             self.through.clone_from(&window.start);
         }
     }
@@ -245,13 +255,15 @@ mod tests {
     }
 
     #[test]
-    fn a_window_of_the_future_and_an_older_one_do_not_move_the_position() {
+    fn the_position_moves_to_the_newest_window_that_is_neither_in_the_future_nor_behind_an_open_transaction() {
         let window = |day| Window { start: Some(CursorValue::Date(day)), bounds: WindowBounds { from: None, until: None, with_null: false } };
-        let mut progress = Progress { through: None, today: 100 };
-        assert_eq!(progress.position(), Position::Start);
-        for (day, through) in [(40, 40), (30, 40), (100, 100), (101, 100)] {
-            progress.pass(&window(day));
-            assert_eq!(progress.position(), Position::Windows { through: CursorValue::Date(through) });
+        for (settled, newest) in [(Some(100), Some(100)), (Some(99), Some(40)), (None, None)] {
+            let mut progress = Progress { through: None, settled, today: 100 };
+            for day in [40, 30, 100, 101] {
+                progress.pass(&window(day));
+            }
+            let expected = newest.map_or(Position::Start, |day| Position::Windows { through: CursorValue::Date(day) });
+            assert_eq!(progress.position(), expected, "{settled:?}");
         }
     }
 }

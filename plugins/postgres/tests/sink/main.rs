@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
 
 mod conformance;
+mod diffs;
 mod faults;
 mod tables;
 mod together;
 mod values;
+mod windows;
 mod world;
