@@ -5,20 +5,17 @@
 
 use crate::DataFile;
 use crate::existing::{FileRows, row_error};
-use crate::rewrite::{DELETED_AT, Rewrite};
+use crate::rewrite::Rewrite;
 use crate::row_hash::{HashIndex, Hashed, RowHasher};
+use crate::side_by_side::{side_by_side, threads};
 use arrow::array::{Array, BooleanArray, BooleanBufferBuilder, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
-use karat_plugin_api::{ConnectorError, ErrorKind};
+use karat_plugin_api::{ConnectorError, DELETED_AT, ErrorKind};
 use karat_spec::model::Deletes;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-
-/// Threads that read the table, at most: each holds a row group.
-const MAX_READERS: usize = 4;
+use std::sync::Arc;
 
 /// How a load is compared with a table.
 #[derive(Debug, Clone)]
@@ -199,7 +196,10 @@ fn read_all(comparison: &Comparison, hashes: &Hashers, files: &[Arc<DataFile>]) 
         ConnectorError::new(ErrorKind::OutOfMemory, format!("no memory to compare {total} rows of {}: 32 bytes are needed for each", comparison.described)).with_source(error)
     })?;
     held.resize(total, Held::default());
-    let mut lives = read_side_by_side(comparison, hashes, parts_of(files, &mut held))?;
+    let parts: Vec<(usize, Part<'_>)> = parts_of(files, &mut held).into_iter().enumerate().collect();
+    let read =
+        side_by_side(parts, threads(files.len()), |_, parts| parts.map(|(at, part)| read_one(comparison, hashes, part).map(|live| (at, live))).collect::<Result<Vec<_>, _>>());
+    let mut lives = read.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
     lives.sort_unstable_by_key(|(at, _)| *at);
     let mut live = BooleanBufferBuilder::new(total);
     lives.iter().for_each(|(_, part)| live.append_buffer(part));
@@ -216,28 +216,6 @@ fn parts_of<'a>(files: &'a [Arc<DataFile>], mut rest: &'a mut [Held]) -> Vec<Par
         rest = others;
     }
     parts
-}
-
-/// Reads files on several threads; returns which rows of each, by its number, are not marked as deleted.
-fn read_side_by_side(comparison: &Comparison, hashes: &Hashers, parts: Vec<Part<'_>>) -> Result<Vec<(usize, BooleanBuffer)>, ConnectorError> {
-    let readers = thread::available_parallelism().map_or(1, usize::from).min(MAX_READERS).min(parts.len().max(1));
-    let queue = Mutex::new(parts.into_iter().enumerate());
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let read = || {
-        let mut done = Vec::new();
-        while let Some((at, part)) = next() {
-            done.push((at, read_one(comparison, hashes, part)?));
-        }
-        Ok::<_, ConnectorError>(done)
-    };
-    thread::scope(|scope| {
-        let others: Vec<_> = (1..readers).map(|_| scope.spawn(read)).collect();
-        let mut all = read()?;
-        for other in others {
-            all.extend(other.join().map_err(|_| ConnectorError::new(ErrorKind::Bug, "a thread that read a table broke down"))??);
-        }
-        Ok(all)
-    })
 }
 
 /// Fills in the rows of one file; returns which are not marked as deleted.

@@ -22,6 +22,7 @@ mod partition;
 mod provider;
 mod rewrite;
 mod row_hash;
+mod side_by_side;
 mod sink;
 mod small_files;
 mod statistics;

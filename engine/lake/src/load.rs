@@ -240,7 +240,7 @@ impl<L: CommitLog> LakeLoad<L> {
             if has_new_rows || !rewrites.is_empty() {
                 merge_small(&mut rewrites, files, &options.layout);
             }
-            carry(options, rewrites)
+            carry(&options, rewrites)
         });
         self.apply(merged.await?);
         Ok(())
@@ -317,7 +317,7 @@ impl<L: CommitLog> LakeLoad<L> {
             return Ok(());
         }
         let options = self.merge_options();
-        let merged = blocking(move || carry(options, rewrites)).await?;
+        let merged = blocking(move || carry(&options, rewrites)).await?;
         self.apply(merged);
         Ok(())
     }

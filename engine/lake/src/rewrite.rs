@@ -1,7 +1,9 @@
 //! Copy-on-write: a file written anew without some of its rows, or with some of them marked as deleted.
 
 use crate::DataFile;
+use crate::data_file::discard;
 use crate::existing::{FileRows, row_error};
+use crate::side_by_side::{side_by_side, threads};
 use crate::writer::{FileSetWriter, WriterGauge, WriterOptions};
 use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch};
 use arrow::buffer::BooleanBuffer;
@@ -9,12 +11,12 @@ use arrow::compute::filter_record_batch;
 use arrow::compute::kernels::zip::zip;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::ScalarValue;
-use karat_plugin_api::{ConnectorError, ErrorKind};
+use karat_plugin_api::{ConnectorError, DELETED_AT, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
-/// The column that says since when a row is gone at the source.
-pub(crate) const DELETED_AT: &str = "_deleted_at";
+/// Full files that a further thread must have to write: each leaves one that is not full.
+const MIN_FILES_PER_WRITER: u64 = 4;
 
 /// A file whose rows do not all stay as they are.
 pub(crate) struct Rewrite {
@@ -82,6 +84,10 @@ impl Rewrite {
         }
     }
 
+    fn kept_rows(&self) -> u64 {
+        self.file.rows.saturating_sub(self.dropped_rows())
+    }
+
     /// Rows that get a time of deletion.
     pub(crate) fn stamped_rows(&self) -> u64 {
         self.stamp.as_ref().map_or(0, |stamp| stamp.rows.count_set_bits() as u64)
@@ -134,14 +140,29 @@ pub(crate) struct Merged {
     pub(crate) removed_rows: u64,
 }
 
-/// Writes what stays of these files into new files, as few as the layout allows.
-pub(crate) fn carry(options: WriterOptions, rewrites: Vec<Rewrite>) -> Result<Merged, ConnectorError> {
-    let (folder, schema) = (options.folder.clone(), Arc::clone(&options.schema));
-    let mut writer = FileSetWriter::new(options, Arc::new(WriterGauge::default()))?;
-    for rewrite in &rewrites {
-        rewrite.copy_to(&mut writer, &folder, &schema)?;
+/// Writes what stays of these files into new files, nearly as few as the layout allows; on several threads where each gets much to write.
+pub(crate) fn carry(options: &WriterOptions, rewrites: Vec<Rewrite>) -> Result<Merged, ConnectorError> {
+    let full_files = rewrites.iter().map(Rewrite::kept_rows).sum::<u64>() / options.layout.min_file_rows.max(1);
+    let writers = threads(usize::try_from(full_files / MIN_FILES_PER_WRITER).unwrap_or(usize::MAX));
+    let written = side_by_side(rewrites.iter().collect(), writers, |number, rewrites| {
+        let options = WriterOptions { attempt: format!("{}-{number}", options.attempt), memory_bytes: options.memory_bytes / writers as u64, ..options.clone() };
+        let (folder, schema) = (options.folder.clone(), Arc::clone(&options.schema));
+        let mut writer = FileSetWriter::new(options, Arc::new(WriterGauge::default()))?;
+        for rewrite in rewrites {
+            rewrite.copy_to(&mut writer, &folder, &schema)?;
+        }
+        writer.finish()
+    });
+    let mut carried = Vec::new();
+    let mut failed = Ok(());
+    for written in written {
+        match written {
+            Ok(files) => carried.extend(files),
+            Err(error) => failed = Err(error),
+        }
     }
+    failed.inspect_err(|_| carried.iter().for_each(|file: &DataFile| discard(&options.folder.join(&file.path))))?;
     let removed_rows = rewrites.iter().map(|rewrite| rewrite.dropped_rows() + rewrite.stamped_rows()).sum();
     let removed = rewrites.into_iter().map(|rewrite| rewrite.file).collect();
-    Ok(Merged { added: Vec::new(), carried: writer.finish()?, removed, new_rows: 0, removed_rows })
+    Ok(Merged { added: Vec::new(), carried, removed, new_rows: 0, removed_rows })
 }

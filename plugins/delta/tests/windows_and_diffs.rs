@@ -81,7 +81,8 @@ fn apply(model: &mut Vec<Row>, step: &Step, quarter: i64) -> Done {
         }
         Step::Window { rows, from, until, with_null, is_keyed } => {
             let lies_inside = |at: i64| from.is_none_or(|from| at * quarter >= from * (DAY / 4)) && until.is_none_or(|until| at * quarter < until * (DAY / 4));
-            model.retain(|row| !row.1.map_or(*with_null, lies_inside) && !(*is_keyed && rows.iter().any(|new| new.0 == row.0)));
+            let is_cleared = |row: &Row| row.1.map_or(*with_null, lies_inside) || *is_keyed && rows.iter().any(|new| new.0 == row.0);
+            model.retain(|row| !is_cleared(row));
             let removed = before - model.len();
             model.extend(rows.clone());
             Done::Rows { written: rows.len() as u64, removed: removed as u64 }

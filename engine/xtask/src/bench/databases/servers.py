@@ -16,7 +16,7 @@ import time
 USER = PASSWORD = "bench"
 POSTGRES = {
     "shared_buffers": "2GB",
-    "max_wal_size": "8GB",
+    "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     "synchronous_commit": "off",
     "maintenance_work_mem": "512MB",
