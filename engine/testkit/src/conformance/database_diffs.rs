@@ -4,13 +4,10 @@ use super::database_reader::Form;
 use super::database_sink::{DatabaseSinkUnderTest, Watch, commit, from_hex};
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use karat_plugin_api::{Committed, ConnectorError, ErrorKind, LoadRequest, WriteMode};
+use karat_plugin_api::{Committed, ConnectorError, DELETED_AT, ErrorKind, LoadRequest, WriteMode};
 use karat_spec::model::Deletes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// The column that soft deletes fill.
-const DELETED_AT: &str = "_deleted_at";
 
 /// One row: id, name, amount.
 type Row<'a> = (i64, Option<&'a str>, Option<f64>);

@@ -5,8 +5,8 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use karat_lake::{LakePlugin, LakeTables};
 use karat_plugin_api::{
-    CommitRecord, CommitRequest, Committed, ConnectContext, CursorValue, ErrorKind, FileLayout, Generation, Load, LoadRequest, Position, Sink, StreamId, TableLayout, TargetObject,
-    TargetState, WindowBounds, WriteMode, WriteProgress,
+    CommitRecord, CommitRequest, Committed, ConnectContext, CursorValue, DELETED_AT, ErrorKind, FileLayout, Generation, Load, LoadRequest, Position, Sink, StreamId, TableLayout,
+    TargetObject, TargetState, WindowBounds, WriteMode, WriteProgress,
 };
 use karat_spec::model::{Deletes, PartitionTransform};
 use serde_json::{Map, Value, json};
@@ -521,7 +521,7 @@ pub async fn a_diff_that_would_delete_too_much_is_refused_and_changes_nothing(un
 
 fn marked_schema() -> SchemaRef {
     let mut fields: Vec<Arc<Field>> = schema().fields().iter().cloned().collect();
-    fields.push(Arc::new(Field::new("_deleted_at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true)));
+    fields.push(Arc::new(Field::new(DELETED_AT, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true)));
     Arc::new(Schema::new(fields))
 }
 
@@ -536,7 +536,7 @@ async fn deletions(lake: &Lake) -> Vec<(i64, Option<i64>)> {
     let table = lake.tables.table(&target(), None).await.unwrap().unwrap();
     let batch = concat_batches(&table.schema, &table.collect().await.unwrap()).unwrap();
     let ids = batch.column_by_name("id").unwrap().as_any().downcast_ref::<Int64Array>().unwrap().clone();
-    let times = batch.column_by_name("_deleted_at").unwrap().as_any().downcast_ref::<TimestampMicrosecondArray>().unwrap().clone();
+    let times = batch.column_by_name(DELETED_AT).unwrap().as_any().downcast_ref::<TimestampMicrosecondArray>().unwrap().clone();
     let mut found: Vec<_> = (0..batch.num_rows()).map(|row| (ids.value(row), times.is_valid(row).then(|| times.value(row)))).collect();
     found.sort_unstable();
     found
