@@ -6,6 +6,8 @@ use karat_spec::model::{ChunkRows, LoadMode, NullCursor, Strategy};
 
 /// Largest batch: big enough to be fast, small enough that a few of them fit anywhere.
 const MOST_BATCH_ROWS: u64 = 16_384;
+/// The same in bytes, for wide rows.
+const MOST_BATCH_BYTES: u64 = 4 << 20;
 /// Bytes per batch where the user left it to us: a batch and what it becomes stay in the second-level caches, and each still has thousands of narrow rows.
 const AUTO_BATCH_BYTES: u64 = 1 << 20;
 /// What a text or another value of no fixed width takes, about, with its offset.
@@ -140,7 +142,7 @@ fn cursor_column(work: &CopyWork) -> Option<String> {
 fn batch_bytes(chunk: ChunkRows, chunk_bytes: u64, memory_bytes: u64) -> usize {
     let wanted = match chunk {
         ChunkRows::Auto => AUTO_BATCH_BYTES.min(chunk_bytes),
-        ChunkRows::Rows(_) => chunk_bytes,
+        ChunkRows::Rows(_) => chunk_bytes.min(MOST_BATCH_BYTES),
     };
     usize::try_from(wanted.min(memory_bytes / 2 / BATCHES_IN_FLIGHT).max(64 << 10)).unwrap_or(usize::MAX)
 }
@@ -198,6 +200,10 @@ mod tests {
         for (data_type, count, rows) in [(DataType::Int64, 12, 10_000), (DataType::Decimal128(18, 2), 184, 356), (DataType::Utf8, 184, 237), (DataType::Boolean, 1, 12_500)] {
             assert_eq!(batch_rows(ChunkRows::Auto, &columns(&data_type, count), 50_000), rows, "{data_type} {count}");
         }
-        assert_eq!((batch_bytes(ChunkRows::Auto, 32 << 20, 1 << 30), batch_bytes(ChunkRows::Auto, 32 << 20, 1 << 20)), (1 << 20, 128 << 10));
+        for (chunk, chunk_bytes, memory, bytes) in
+            [(ChunkRows::Auto, 32 << 20, 1 << 30, 1 << 20), (ChunkRows::Auto, 32 << 20, 1 << 20, 128 << 10), (ChunkRows::Rows(Count(50_000)), 32 << 20, 1 << 30, 4 << 20)]
+        {
+            assert_eq!(batch_bytes(chunk, chunk_bytes, memory), bytes, "{chunk:?}");
+        }
     }
 }
