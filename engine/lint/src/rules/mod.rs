@@ -2,7 +2,6 @@
 
 use crate::Rule;
 
-mod build_auto_chunk;
 mod build_check;
 mod build_incremental;
 mod build_key;
@@ -137,7 +136,6 @@ pub(crate) static RULES: [&Rule; 70] = [
     &build_incremental::RULE,
     &build_policy::RULE,
     &output_format::RULE,
-    &build_auto_chunk::RULE,
     &shared_state_without_name::RULE,
     &type_names::RULE,
     &repeated_column::RULE,
