@@ -10,11 +10,8 @@ use crate::sink::define::{self, Wanted};
 use crate::sink::live::TableName;
 use crate::sink::merge::{Merge, Moved};
 use crate::sink::session::{Session, idents};
-use karat_plugin_api::{ConnectorError, ErrorKind};
+use karat_plugin_api::{ConnectorError, DELETED_AT, ErrorKind};
 use karat_spec::model::Deletes;
-
-/// The column that says since when a row is gone.
-const DELETED_AT: &str = "_deleted_at";
 
 /// What is compared.
 #[derive(Debug, Clone)]
