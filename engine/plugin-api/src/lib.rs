@@ -12,6 +12,7 @@ mod position;
 mod schema;
 mod sink;
 mod source;
+mod tail;
 mod window;
 
 pub use commit::{CommitRecord, CommitRequest, Committed, Generation, StreamId, TargetState};
@@ -21,4 +22,5 @@ pub use position::{CursorValue, FileIdentity, Position, Tail, Unsettled};
 pub use schema::{Column, DeclaredType, SourceSchema, TYPE_NAMES, TypeError};
 pub use sink::{DELETED_AT, FileLayout, Load, LoadRequest, NativeTypes, Sink, Staged, StagedFile, TableLayout, TargetObject, WriteMode, WriteProgress};
 pub use source::{BatchStream, ColumnChoice, CursorExpr, ExtraColumns, ReadRequest, ReadStrategy, Source, SourceBatch, SourceObject, SourceRead};
+pub use tail::TailDigest;
 pub use window::{WindowBounds, next_window, window_start, windows_before};

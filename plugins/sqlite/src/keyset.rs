@@ -16,10 +16,9 @@ use crate::reader::{Halt, Out, Query, require_column};
 use crate::snapshot::Session;
 use crate::spelling;
 use crate::stored::{Held, bound};
-use crate::tail::Digest;
 use arrow::datatypes::{DataType, TimeUnit};
 use karat_plugin_api::cells::{Batcher, parse_instant};
-use karat_plugin_api::{ConnectorError, CursorExpr, CursorValue, ErrorKind, Position, ReadRequest, ReadStrategy};
+use karat_plugin_api::{ConnectorError, CursorExpr, CursorValue, ErrorKind, Position, ReadRequest, ReadStrategy, TailDigest};
 use karat_spec::model::NullCursor;
 use rusqlite::OptionalExtension;
 use rusqlite::types::{Value, ValueRef};
@@ -116,7 +115,7 @@ struct Keyset<'a> {
     held_ties: Vec<Held>,
     moved: bool,
     /// Delivered rows of the held cursor value, in batches before the current one.
-    group: Digest,
+    group: TailDigest,
     /// First row of the current batch that belongs to the held cursor value.
     group_from: usize,
     /// First row of the current batch that does not move the position.
@@ -177,7 +176,7 @@ impl<'a> Keyset<'a> {
             future_rows: 0,
             held_cursor: Held::default(),
             moved: false,
-            group: Digest::default(),
+            group: TailDigest::default(),
             group_from: 0,
             future_at: None,
         })
@@ -263,10 +262,12 @@ impl<'a> Keyset<'a> {
             }
             None => None,
         };
-        let known =
-            tail.as_ref().map(|tail| Digest::of_tail(tail).ok_or_else(|| ConnectorError::new(ErrorKind::Corrupt, "the digest in the stored position is damaged"))).transpose()?;
+        let known = tail
+            .as_ref()
+            .map(|tail| TailDigest::of_tail(tail).ok_or_else(|| ConnectorError::new(ErrorKind::Corrupt, "the digest in the stored position is damaged")))
+            .transpose()?;
         if let Some(known) = known {
-            let mut seen = Digest::default();
+            let mut seen = TailDigest::default();
             if let Some(query) = &from {
                 self.hash(query, known.rows, &mut seen)?;
             }
@@ -303,13 +304,13 @@ impl<'a> Keyset<'a> {
     }
 
     /// Delivers rows that do not move the position, and says what they were.
-    fn deliver_again(&self, query: &Query, batcher: &mut Batcher, out: &mut Out) -> Result<Digest, Halt> {
+    fn deliver_again(&self, query: &Query, batcher: &mut Batcher, out: &mut Out) -> Result<TailDigest, Halt> {
         let position = match &self.after {
             Position::Cursor { values, .. } if !self.moved => Position::Cursor { values: values.clone(), tail: None, unsettled: None },
             _ if self.moved => Position::Cursor { values: self.held_values()?, tail: None, unsettled: None },
             other => other.clone(),
         };
-        let mut digest = Digest::default();
+        let mut digest = TailDigest::default();
         let mut send = |batcher: &mut Batcher| -> Result<(), Halt> {
             let Some(batch) = batcher.take()? else { return Ok(()) };
             if self.tracks_group() {
@@ -339,7 +340,7 @@ impl<'a> Keyset<'a> {
             } else {
                 if !self.held_cursor.is(cursor) {
                     self.held_cursor.set(cursor);
-                    self.group = Digest::default();
+                    self.group = TailDigest::default();
                     self.group_from = added;
                 }
                 for (held, at) in self.held_ties.iter_mut().zip(&self.ties_at) {
@@ -411,8 +412,8 @@ impl<'a> Keyset<'a> {
     }
 
     /// Everything that the next run looks at again: from the lower bound of `watermark` on, and the rows without a cursor.
-    fn hash_from_lower_bound(&self, watermark: Option<&CursorValue>, at_most: u64) -> Result<Digest, Halt> {
-        let mut digest = Digest::default();
+    fn hash_from_lower_bound(&self, watermark: Option<&CursorValue>, at_most: u64) -> Result<TailDigest, Halt> {
+        let mut digest = TailDigest::default();
         let (condition, values) = match watermark {
             Some(watermark) => (format!("{} >= ?", self.cursor), vec![self.lower_bound(watermark)?]),
             None => (format!("{} IS NOT NULL", self.cursor), Vec::new()),
@@ -423,7 +424,7 @@ impl<'a> Keyset<'a> {
         Ok(digest)
     }
 
-    fn hash_null_rows(&self, at_most: u64, digest: &mut Digest) -> Result<(), Halt> {
+    fn hash_null_rows(&self, at_most: u64, digest: &mut TailDigest) -> Result<(), Halt> {
         if !self.cursor_nullable || self.null_cursor == NullCursor::Error {
             return Ok(());
         }
@@ -432,7 +433,7 @@ impl<'a> Keyset<'a> {
     }
 
     /// Adds the rows of a query to a digest; stops soon after there are more than `at_most`, which makes it differ from any with so many.
-    fn hash(&self, query: &Query, at_most: u64, digest: &mut Digest) -> Result<(), Halt> {
+    fn hash(&self, query: &Query, at_most: u64, digest: &mut TailDigest) -> Result<(), Halt> {
         let mut batcher = Batcher::new(&self.session.described.label, &self.request.columns, HASHED_ROWS, self.request.batch_bytes)?;
         let limit = at_most.saturating_sub(digest.rows).saturating_add(1).min(i64::MAX as u64);
         let limited = Query { select: query.select.clone(), from: format!("{} LIMIT {limit}", query.from), values: query.values.clone() };

@@ -17,7 +17,6 @@ mod snapshot;
 mod source;
 mod spelling;
 mod stored;
-mod tail;
 mod windows;
 
 pub use config::SqliteConfig;

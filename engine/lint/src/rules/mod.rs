@@ -73,7 +73,7 @@ mod upsert_without_key;
 mod volatile_sql;
 
 /// All rules, sorted by code.
-pub(crate) static RULES: [&Rule; 70] = [
+pub(crate) static RULES: [&Rule; 69] = [
     &select_star::RULE,
     &no_description::RULE,
     &no_owner::RULE,

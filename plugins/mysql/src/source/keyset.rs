@@ -18,12 +18,11 @@ use super::instant::Stored;
 use super::lookback::{before, earlier};
 use super::reader::{Halt, Link, Out, Query, SNAPSHOT, collector};
 use super::settle::UNLISTED;
-use super::tail::Digest;
 use super::value::{Held, cursor_value, parameter};
 use crate::client::quote;
 use crate::wire::{ColumnDefinition, kind};
 use arrow::datatypes::DataType;
-use karat_plugin_api::{ConnectorError, CursorExpr, CursorValue, ErrorKind, Position, ReadRequest, ReadStrategy, Tail, Unsettled};
+use karat_plugin_api::{ConnectorError, CursorExpr, CursorValue, ErrorKind, Position, ReadRequest, ReadStrategy, Tail, TailDigest, Unsettled};
 use karat_spec::model::NullCursor;
 use std::time::Duration;
 
@@ -233,9 +232,9 @@ impl<'a> Keyset<'a> {
         Ok((seen == known).then_some(known.rows))
     }
 
-    fn known(&self) -> Result<Option<Digest>, ConnectorError> {
+    fn known(&self) -> Result<Option<TailDigest>, ConnectorError> {
         let damaged = || ConnectorError::new(ErrorKind::Corrupt, "the digest in the stored position is damaged");
-        self.tail().map(|tail| Digest::of_tail(tail).ok_or_else(damaged)).transpose()
+        self.tail().map(|tail| TailDigest::of_tail(tail).ok_or_else(damaged)).transpose()
     }
 
     /// Looks at what stands at or before the position, and delivers it again unless nothing changed; then says how many rows that were.
@@ -250,7 +249,7 @@ impl<'a> Keyset<'a> {
             None => None,
         };
         if let Some(known) = known {
-            let mut seen = Digest::default();
+            let mut seen = TailDigest::default();
             if let Some(again) = &again {
                 self.hash(link, again, known.rows, &mut seen)?;
             }
@@ -378,14 +377,14 @@ impl<'a> Keyset<'a> {
     }
 
     /// Everything that the next run looks at again: from its lower bound on, and the rows without a cursor.
-    fn hash_at_or_above(&self, link: &mut Link<'_>, values: &[CursorValue], low: Option<&[CursorValue]>, at_most: u64) -> Result<Digest, Halt> {
-        let mut digest = Digest::default();
+    fn hash_at_or_above(&self, link: &mut Link<'_>, values: &[CursorValue], low: Option<&[CursorValue]>, at_most: u64) -> Result<TailDigest, Halt> {
+        let mut digest = TailDigest::default();
         self.hash(link, &self.at_or_above(values, low)?, at_most, &mut digest)?;
         self.hash_null_rows(link, at_most, &mut digest)?;
         Ok(digest)
     }
 
-    fn hash_null_rows(&self, link: &mut Link<'_>, at_most: u64, digest: &mut Digest) -> Result<(), Halt> {
+    fn hash_null_rows(&self, link: &mut Link<'_>, at_most: u64, digest: &mut TailDigest) -> Result<(), Halt> {
         if !self.cursor_nullable || self.null_cursor == NullCursor::Error {
             return Ok(());
         }
@@ -393,7 +392,7 @@ impl<'a> Keyset<'a> {
     }
 
     /// Adds the rows that meet a condition to a digest; stops soon after there are more than `at_most`, which makes it differ from any with so many.
-    fn hash(&self, link: &mut Link<'_>, condition: &Condition, at_most: u64, digest: &mut Digest) -> Result<(), Halt> {
+    fn hash(&self, link: &mut Link<'_>, condition: &Condition, at_most: u64, digest: &mut TailDigest) -> Result<(), Halt> {
         let mut rows = collector(link, self.described, self.request)?;
         let limit = at_most.saturating_sub(digest.rows).saturating_add(1);
         let mut query = self.query(condition, false);

@@ -14,7 +14,6 @@ mod ranges;
 mod reader;
 mod settle;
 mod standing;
-mod tail;
 mod value;
 mod windows;
 

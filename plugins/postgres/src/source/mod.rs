@@ -14,7 +14,6 @@ mod reader;
 mod selection;
 mod settle;
 mod snapshot;
-mod tail;
 mod transactions;
 mod windows;
 

@@ -6,9 +6,8 @@ use crate::source::copy::{Copying, Fill, Rows};
 use crate::source::reader::Halt;
 use crate::source::selection::Selection;
 use crate::source::settle::Settled;
-use crate::source::tail::Digest;
 use crate::source::transactions::InProgress;
-use karat_plugin_api::{ConnectorError, CursorValue, ErrorKind, Position, Tail, Unsettled};
+use karat_plugin_api::{ConnectorError, CursorValue, ErrorKind, Position, Tail, TailDigest, Unsettled};
 use karat_spec::model::NullCursor;
 
 /// Rows per batch where rows are only hashed.
@@ -16,9 +15,9 @@ const HASHED_ROWS: usize = 8_192;
 
 impl Keyset<'_> {
     /// The digest that the position remembers.
-    pub(super) fn known(&self) -> Result<Option<Digest>, ConnectorError> {
+    pub(super) fn known(&self) -> Result<Option<TailDigest>, ConnectorError> {
         let Position::Cursor { tail: Some(tail), .. } = &self.after else { return Ok(None) };
-        Digest::of_tail(tail).map(Some).ok_or_else(|| ConnectorError::new(ErrorKind::Corrupt, "the digest in the stored position is damaged"))
+        TailDigest::of_tail(tail).map(Some).ok_or_else(|| ConnectorError::new(ErrorKind::Corrupt, "the digest in the stored position is damaged"))
     }
 
     /// How many rows were compared, when not a single one is new or changed.
@@ -28,7 +27,7 @@ impl Keyset<'_> {
         }
         let lower = self.lower(self.values(), self.unsettled())?;
         let known = match (&lower, self.known()?) {
-            (Lower::None, _) => Digest::default(),
+            (Lower::None, _) => TailDigest::default(),
             (_, Some(known)) => {
                 let upto = self.upto_position()?;
                 let seen = self.digest(&lower, upto.as_deref(), known.rows).await?;
@@ -73,8 +72,8 @@ impl Keyset<'_> {
 
     /// The digest of rows from a lower bound on, and of those without a cursor; soon after there are more than `at_most` it stops, which makes it
     /// differ from any with so many.
-    pub(super) async fn digest(&mut self, lower: &Lower, upto: Option<&str>, at_most: u64) -> Result<Digest, Halt> {
-        let mut digest = Digest::default();
+    pub(super) async fn digest(&mut self, lower: &Lower, upto: Option<&str>, at_most: u64) -> Result<TailDigest, Halt> {
+        let mut digest = TailDigest::default();
         let mut conditions: Vec<String> = upto.map(str::to_owned).into_iter().collect();
         match lower {
             Lower::None => return Ok(digest),
@@ -88,7 +87,7 @@ impl Keyset<'_> {
         Ok(digest)
     }
 
-    pub(super) async fn hash(&mut self, condition: &str, at_most: u64, digest: &mut Digest) -> Result<(), Halt> {
+    pub(super) async fn hash(&mut self, condition: &str, at_most: u64, digest: &mut TailDigest) -> Result<(), Halt> {
         let limit = at_most.saturating_sub(digest.rows).saturating_add(1).min(i64::MAX as u64);
         let selection = Selection { columns: self.order.selection.columns[..self.order.selection.visible].to_vec(), visible: self.order.selection.visible };
         let Some(snapshot) = &mut self.snapshot else { return Ok(()) };

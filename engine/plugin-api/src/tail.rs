@@ -1,30 +1,36 @@
 //! Order-independent digests of rows.
 
-use arrow::array::RecordBatch;
-use arrow::row::{RowConverter, SortField};
-use karat_plugin_api::{ConnectorError, ErrorKind, Tail};
+use crate::{ConnectorError, ErrorKind, Tail};
+use arrow_array::RecordBatch;
+use arrow_row::{RowConverter, SortField};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Count and sum of row hashes: equal multisets of rows have equal digests, whatever their order.
+/// Count and sum of row hashes, as [`Tail`] defines them: equal multisets of rows have equal digests, whatever their order.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Digest {
-    pub(crate) rows: u64,
+pub struct TailDigest {
+    /// How many rows were added.
+    pub rows: u64,
     sum: u128,
 }
 
-impl Digest {
+impl TailDigest {
     /// The digest that a position remembers; `None` when its text is not one.
-    pub(crate) fn of_tail(tail: &Tail) -> Option<Self> {
+    #[must_use]
+    pub fn of_tail(tail: &Tail) -> Option<Self> {
         Some(Self { rows: tail.rows, sum: u128::from_str_radix(&tail.digest, 16).ok()? })
     }
 
     /// What a position remembers of it.
-    pub(crate) fn tail(&self) -> Tail {
+    #[must_use]
+    pub fn tail(&self) -> Tail {
         Tail { rows: self.rows, digest: format!("{:032x}", self.sum) }
     }
 
-    /// Adds all rows of a batch.
-    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), ConnectorError> {
+    /// Adds all rows of a batch. Batches of other columns make another digest.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Bug`] for a type that has no row form.
+    pub fn add(&mut self, batch: &RecordBatch) -> Result<(), ConnectorError> {
         let bug = |error| ConnectorError::new(ErrorKind::Bug, "cannot hash rows").with_source(error);
         let fields = batch.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
         // Arrow's row form is injective: types are fixed, and each value says where it ends.
