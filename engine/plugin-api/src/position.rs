@@ -1,5 +1,7 @@
 //! Positions: how far a stream has been delivered, typed and exact.
 
+use crate::{ConnectorError, ErrorKind, window_start};
+use karat_spec::model::Window;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -161,6 +163,25 @@ impl Position {
     #[must_use]
     pub fn encode(&self) -> String {
         serde_json::to_string(self).expect("a position holds only text and whole numbers")
+    }
+
+    /// What a source says to a position that another strategy left.
+    #[must_use]
+    pub fn of_another_strategy(&self) -> ConnectorError {
+        ConnectorError::new(ErrorKind::Refused, format!("the table was read with another strategy before: its position is {self}"))
+            .with_help("read it again from the start with `karat run --full-refresh`, or go back to the earlier strategy")
+    }
+
+    /// Lets pass what a read of windows can go on from: the start, and a window of the calendar.
+    ///
+    /// # Errors
+    /// [`Position::of_another_strategy`].
+    pub fn expect_windows(&self) -> Result<(), ConnectorError> {
+        match self {
+            Self::Start => Ok(()),
+            Self::Windows { through } if window_start(through, Window::Day).is_some() => Ok(()),
+            Self::Windows { .. } | Self::Cursor { .. } | Self::Snapshot { .. } | Self::Files { .. } | Self::Inputs { .. } => Err(self.of_another_strategy()),
+        }
     }
 
     /// Reads what [`Position::encode`] wrote.

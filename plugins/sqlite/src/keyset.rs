@@ -35,10 +35,7 @@ pub(crate) fn check_position(after: &Position) -> Result<(), ConnectorError> {
     match after {
         Position::Start => Ok(()),
         Position::Cursor { values, .. } if !values.is_empty() => values.iter().try_for_each(|value| bound(value).map(|_| ())),
-        Position::Cursor { .. } | Position::Snapshot { .. } | Position::Windows { .. } | Position::Files { .. } | Position::Inputs { .. } => {
-            Err(ConnectorError::new(ErrorKind::Refused, format!("the table was read with another strategy before: its position is {after}"))
-                .with_help("read it again from the start with `karat run --full-refresh`, or go back to the earlier strategy"))
-        }
+        Position::Cursor { .. } | Position::Snapshot { .. } | Position::Windows { .. } | Position::Files { .. } | Position::Inputs { .. } => Err(after.of_another_strategy()),
     }
 }
 

@@ -4,7 +4,6 @@ use crate::client;
 use crate::describe::{describe, estimate};
 use crate::keyset;
 use crate::reader::SqliteRead;
-use crate::windows;
 use async_trait::async_trait;
 use karat_plugin_api::cells::Batcher;
 use karat_plugin_api::{ConnectorError, ErrorKind, ReadRequest, ReadStrategy, Source, SourceObject, SourceRead, SourceSchema};
@@ -40,7 +39,7 @@ impl Source for SqliteSource {
         match &request.strategy {
             ReadStrategy::Full => {}
             ReadStrategy::Keyset { after, .. } => keyset::check_position(after)?,
-            ReadStrategy::Windows { after, .. } => windows::check_position(after)?,
+            ReadStrategy::Windows { after, .. } => after.expect_windows()?,
             ReadStrategy::NewFiles { .. } => {
                 return Err(ConnectorError::new(ErrorKind::Unsupported, "a `sqlite` connection has tables, not files")
                     .with_help("choose the strategy `full`, `id`, `timestamp`, `hybrid`, `window` or `diff`"));

@@ -19,17 +19,6 @@ use rusqlite::types::{Value, ValueRef};
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// Refuses positions of other strategies before anything is opened.
-pub(crate) fn check_position(after: &Position) -> Result<(), ConnectorError> {
-    match after {
-        Position::Start | Position::Windows { through: CursorValue::Date(_) | CursorValue::Timestamp(_) } => Ok(()),
-        Position::Windows { .. } | Position::Cursor { .. } | Position::Snapshot { .. } | Position::Files { .. } | Position::Inputs { .. } => {
-            Err(ConnectorError::new(ErrorKind::Refused, format!("the table was read with another strategy before: its position is {after}"))
-                .with_help("read it again from the start with `karat run --full-refresh`, or go back to the earlier strategy"))
-        }
-    }
-}
-
 /// Reads the windows that are to be read again, and all behind them.
 pub(crate) fn read(session: &Session, request: &ReadRequest, out: &mut Out) -> Result<(), Halt> {
     let mut windows = Windows::new(session, request)?;

@@ -13,8 +13,10 @@ const FIRST_DAY: i64 = -719_528;
 pub(crate) struct Course {
     unit: Window,
     is_date: bool,
-    /// The start of the window of the server's clock.
+    /// The start of the window of the server's clock; later ones are in the future.
     now: i64,
+    /// The start of the newest window that nobody who is in progress can have been too late for; the position does not pass it.
+    settled: i64,
     /// Whether the last window takes the rows without a value.
     with_null: bool,
     /// Where the read begins; `None` for the least value there is.
@@ -23,11 +25,19 @@ pub(crate) struct Course {
     from: Option<CursorValue>,
     /// The window whose rows are being delivered.
     open: Option<CursorValue>,
-    /// The newest window that is not in the future of the server's clock.
+    /// The newest window that is neither in the future of the server's clock nor beyond what is settled.
     through: Option<CursorValue>,
     future_rows: u64,
     /// Rows of the read that were looked at.
     counted: u64,
+}
+
+/// What the server's clock said before the snapshot, in microseconds since 1970.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    pub(crate) now: i64,
+    /// The earliest time that somebody in progress may have written; `None` when nobody knows.
+    pub(crate) settled: Option<i64>,
 }
 
 /// A date or an instant as a number: days, or microseconds.
@@ -50,10 +60,11 @@ fn day_as(value: &CursorValue, is_date: bool) -> Option<CursorValue> {
 }
 
 impl Course {
-    /// A read of everything; `now` is the server's clock, in microseconds.
-    pub(crate) fn new(unit: Window, is_date: bool, now: i64, with_null: bool) -> Self {
-        let start = day_as(&CursorValue::Timestamp(now), is_date).and_then(|now| window_start(&now, unit));
-        Self { unit, is_date, now: start.as_ref().map_or(i64::MIN, number), with_null, lower: None, from: None, open: None, through: None, future_rows: 0, counted: 0 }
+    /// A read of everything.
+    pub(crate) fn new(unit: Window, is_date: bool, clock: Clock, with_null: bool) -> Self {
+        let start = |at: i64| day_as(&CursorValue::Timestamp(at), is_date).and_then(|at| window_start(&at, unit)).as_ref().map_or(i64::MIN, number);
+        let (now, settled) = (start(clock.now), clock.settled.map_or(i64::MIN, start));
+        Self { unit, is_date, now, settled, with_null, lower: None, from: None, open: None, through: None, future_rows: 0, counted: 0 }
     }
 
     /// The same from a position on: the newest windows that it covers are read again.
@@ -105,14 +116,19 @@ impl Course {
         out.end(position, self.future_rows, 0)
     }
 
-    fn close(&mut self, until: Option<CursorValue>, out: &mut Out) -> Result<(), Halt> {
-        self.count(out.rows);
+    /// The open window is over.
+    fn leave(&mut self) {
         if let Some(open) = self.open.take()
-            && number(&open) <= self.now
+            && number(&open) <= self.now.min(self.settled)
             && self.through.as_ref().is_none_or(|through| number(through) < number(&open))
         {
             self.through = Some(open);
         }
+    }
+
+    fn close(&mut self, until: Option<CursorValue>, out: &mut Out) -> Result<(), Halt> {
+        self.count(out.rows);
+        self.leave();
         let with_null = self.with_null && until.is_none();
         let bounds = WindowBounds { from: std::mem::replace(&mut self.from, until.clone()), until, with_null };
         out.window_end(bounds, self.position())
@@ -128,8 +144,10 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
     use super::*;
 
+    const CLOCK: Clock = Clock { now: 0, settled: Some(0) };
+
     fn lower(unit: Window, is_date: bool, through: CursorValue, refresh_last: u64) -> (Option<CursorValue>, Option<CursorValue>) {
-        let course = Course::new(unit, is_date, 0, false).after(&Position::Windows { through }, refresh_last).unwrap();
+        let course = Course::new(unit, is_date, CLOCK, false).after(&Position::Windows { through }, refresh_last).unwrap();
         (course.lower, course.through)
     }
 
@@ -143,6 +161,23 @@ mod tests {
         assert_eq!(lower(Window::Day, true, CursorValue::Date(mid), u64::MAX).0, None);
         assert_eq!(lower(Window::Month, true, CursorValue::Date(mid), 100_000).0, None);
         let strange = Position::Windows { through: CursorValue::Int(5) };
-        assert!(Course::new(Window::Day, true, 0, false).after(&strange, 1).is_err());
+        assert!(Course::new(Window::Day, true, CLOCK, false).after(&strange, 1).is_err());
+    }
+
+    #[test]
+    fn the_position_does_not_pass_a_window_that_an_open_transaction_began_in() {
+        let day = |days: i64| CursorValue::Date(i32::try_from(days).unwrap());
+        let through = |settled: Option<i64>| {
+            let mut course = Course::new(Window::Day, true, Clock { now: 10 * DAY_MICROS, settled }, false);
+            for days in 7..=12 {
+                course.open = Some(day(days));
+                course.leave();
+            }
+            course.through
+        };
+        assert_eq!(through(Some(10 * DAY_MICROS)), Some(day(10)));
+        assert_eq!(through(Some(10 * DAY_MICROS - 1)), Some(day(9)));
+        assert_eq!(through(Some(3 * DAY_MICROS)), None);
+        assert_eq!(through(None), None);
     }
 }

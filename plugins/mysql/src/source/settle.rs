@@ -109,12 +109,44 @@ pub(crate) fn list(link: &mut Link<'_>) -> Result<Vec<String>, ConnectorError> {
     Ok(account(link)?.and_then(|account| account.in_progress).unwrap_or_else(|| vec![UNLISTED.into()]))
 }
 
+/// The earliest `NOW()`, in microseconds since 1970, that somebody may have written whose rows a snapshot taken after this does not show. `now` was
+/// the server's clock before this is asked. `None` when nobody knows: a prepared transaction, or an account that is not whole. A user who may not
+/// ask gets `now`, and a warning. A statement that waited for the table's definition to be free drew its value up to that wait earlier.
+pub(crate) fn earliest_now(link: &mut Link<'_>, now: i64) -> Result<Option<i64>, ConnectorError> {
+    let Some(account) = account(link)? else {
+        tracing::warn!(source = %link.label, "without the privilege PROCESS nobody can tell which rows are committed late; raise `refresh_last`, or grant it");
+        return Ok(Some(now));
+    };
+    // Ages are whole seconds that have passed.
+    let began = |seconds: u64| i64::try_from(seconds).ok().and_then(|seconds| now.checked_sub((seconds + 1).checked_mul(1_000_000)?));
+    Ok(account.in_progress.and(account.oldest_seconds).and_then(|oldest| oldest.map_or(Some(now), began)))
+}
+
 /// The server's account of who is in progress.
 struct Account {
     /// The number that the next writer will get.
     next_writer: String,
     /// Who is in progress; `None` when the server cannot say it in full.
     in_progress: Option<Vec<String>>,
+    /// How long ago the oldest of them began, where there is one; `None` when the server cannot say it.
+    oldest_seconds: Option<Option<u64>>,
+}
+
+/// A transaction that has written and not ended.
+#[derive(Debug, PartialEq, Eq)]
+struct Writer {
+    number: String,
+    /// Its session; `0` for a prepared transaction whose session has left.
+    thread: String,
+    /// `None` for a prepared one: after a restart its age is that of the restart.
+    seconds: Option<u64>,
+}
+
+/// A session that runs a statement which may write.
+struct Running {
+    thread: String,
+    query: String,
+    seconds: Option<u64>,
 }
 
 impl Account {
@@ -132,23 +164,23 @@ fn account(link: &mut Link<'_>) -> Result<Option<Account>, ConnectorError> {
         Err(Fault::Server { code: 1227 | 1142, .. }) => return Ok(None),
         Err(fault) => return Err(link.failed(fault)),
     };
-    let Some((next_writer, writers)) = writers(&text) else { return Ok(Some(Account { next_writer: String::new(), in_progress: None })) };
-    let mut items: BTreeSet<String> = writers.iter().map(|(number, thread)| format!("transaction {number} {thread}")).collect();
-    let has_number = |thread: &String| writers.iter().any(|(_, of)| of == thread);
-    items.extend(running.iter().filter(|(thread, _)| !has_number(thread)).map(|(thread, query)| format!("statement {thread} {query}")));
-    Ok(Some(Account { next_writer, in_progress: Some(items.into_iter().collect()) }))
+    let Some((next_writer, writers)) = writers(&text) else { return Ok(Some(Account { next_writer: String::new(), in_progress: None, oldest_seconds: None })) };
+    let mut items: BTreeSet<String> = writers.iter().map(|writer| format!("transaction {} {}", writer.number, writer.thread)).collect();
+    let has_number = |thread: &String| writers.iter().any(|writer| writer.thread == *thread);
+    items.extend(running.iter().filter(|running| !has_number(&running.thread)).map(|running| format!("statement {} {}", running.thread, running.query)));
+    let ages: Option<Vec<u64>> = writers.iter().map(|writer| writer.seconds).chain(running.iter().map(|running| running.seconds)).collect();
+    Ok(Some(Account { next_writer, in_progress: Some(items.into_iter().collect()), oldest_seconds: ages.map(|ages| ages.into_iter().max()) }))
 }
 
-/// The number of the next writer, and numbers and sessions of those that have written and not ended; `None` for an account that is not whole.
-/// A prepared transaction whose session has left has session 0.
-fn writers(account: &str) -> Option<(String, Vec<(String, String)>)> {
+/// The number of the next writer, and those that have written and not ended; `None` for an account that is not whole.
+fn writers(account: &str) -> Option<(String, Vec<Writer>)> {
     if account.len() > GREATEST_ACCOUNT {
         return None;
     }
     let (_, rest) = account.split_once("Trx id counter ")?;
     let next_writer = rest.lines().next()?.trim();
     let (_, list) = rest.split_once("LIST OF TRANSACTIONS FOR EACH SESSION")?;
-    let mut writers: Vec<(String, String)> = Vec::new();
+    let mut writers: Vec<Writer> = Vec::new();
     let mut is_open = false;
     for line in list.lines() {
         if let Some(head) = line.strip_prefix("---TRANSACTION ") {
@@ -156,10 +188,11 @@ fn writers(account: &str) -> Option<(String, Vec<(String, String)>)> {
             let number = head.split([',', ' ']).next().unwrap_or_default();
             is_open = !head.contains("not started") && !number.starts_with('(') && !is_far_beyond(number, next_writer);
             if is_open {
-                writers.push((number.to_owned(), "0".into()));
+                let seconds = head.split_once("ACTIVE ").and_then(|(_, active)| active.split(' ').next()?.parse().ok());
+                writers.push(Writer { number: number.to_owned(), thread: "0".into(), seconds });
             }
         } else if let (true, Some(rest), Some(last)) = (is_open, line.strip_prefix("MySQL thread id "), writers.last_mut()) {
-            rest.split(',').next().unwrap_or_default().trim().clone_into(&mut last.1);
+            rest.split(',').next().unwrap_or_default().trim().clone_into(&mut last.thread);
         } else if line.starts_with("--------") || line.starts_with("END OF INNODB") {
             is_open = false;
         }
@@ -176,23 +209,24 @@ fn is_far_beyond(number: &str, next_writer: &str) -> bool {
 }
 
 /// Sessions that run a statement which may write, and which statement it is.
-fn statements(link: &mut Link<'_>) -> Result<Vec<(String, String)>, ConnectorError> {
+fn statements(link: &mut Link<'_>) -> Result<Vec<Running>, ConnectorError> {
     let query = match link.session.family {
         Family::MariaDb => "QUERY_ID",
         Family::MySql => "0",
     };
     // The rest are the server's own threads, which are never done.
     let sql = format!(
-        "SELECT ID, {query}, LEFT(INFO, 400) FROM information_schema.PROCESSLIST \
+        "SELECT ID, {query}, LEFT(INFO, 400), TIME FROM information_schema.PROCESSLIST \
          WHERE COMMAND NOT IN ('Sleep', 'Daemon', 'Connect', 'Binlog Dump', 'Binlog Dump GTID') AND COMMAND NOT LIKE 'Slave%' AND COMMAND NOT LIKE 'Replica%'"
     );
     let rows = link.session.texts(&sql).map_err(|fault| link.failed(fault))?;
-    let pairs = rows.into_iter().filter_map(|row| {
+    let running = rows.into_iter().filter_map(|row| {
         let mut row = row.into_iter();
-        let (thread, query, text) = (row.next()??, row.next()??, row.next().flatten());
-        (!link.readers.has(&thread) && !text.as_deref().is_some_and(only_reads)).then_some((thread, query))
+        let (thread, query, text, seconds) = (row.next()??, row.next()??, row.next().flatten(), row.next().flatten());
+        let seconds = seconds.and_then(|seconds| seconds.parse().ok());
+        (!link.readers.has(&thread) && !text.as_deref().is_some_and(only_reads)).then_some(Running { thread, query, seconds })
     });
-    Ok(pairs.collect())
+    Ok(running.collect())
 }
 
 /// True for a statement that reads: a dump or a report may take hours, and draws nothing. One that calls a function which writes gets a number when
@@ -259,19 +293,20 @@ mod tests {
         let account = |list: &str| {
             format!("------------\nTRANSACTIONS\n------------\nTrx id counter 35\nPurge done\nLIST OF TRANSACTIONS FOR EACH SESSION:\n{list}\nEND OF INNODB MONITOR OUTPUT\n")
         };
-        let check = |list: &str, expected: &[(&str, &str)]| {
+        let check = |list: &str, expected: &[(&str, &str, Option<u64>)]| {
             let (next, writers) = writers(&account(list)).unwrap_or_default();
-            let writers: Vec<(&str, &str)> = writers.iter().map(|(number, thread)| (number.as_str(), thread.as_str())).collect();
+            let writers: Vec<(&str, &str, Option<u64>)> = writers.iter().map(|writer| (writer.number.as_str(), writer.thread.as_str(), writer.seconds)).collect();
             assert_eq!((next.as_str(), writers.as_slice()), ("35", expected), "{list}");
         };
         check("---TRANSACTION (0x7f01), ACTIVE 5 sec\nMySQL thread id 31, OS", &[]);
         check("---TRANSACTION 421937, not started\n---TRANSACTION (0x7f01), not started", &[]);
         check(
             "---TRANSACTION 34, ACTIVE 0 sec\n1 lock struct(s)\nMySQL thread id 31, OS thread handle 1\n---TRANSACTION (0x7f01), ACTIVE 1 sec\nMySQL thread id 9, OS",
-            &[("34", "31")],
+            &[("34", "31", Some(0))],
         );
         check("---TRANSACTION 421937283462437, ACTIVE 0 sec\nMySQL thread id 9, OS", &[]);
-        check("---TRANSACTION 34, ACTIVE (PREPARED) 5 sec recovered trx", &[("34", "0")]);
+        check("---TRANSACTION 34, ACTIVE (PREPARED) 5 sec recovered trx", &[("34", "0", None)]);
+        check("---TRANSACTION 34, ACTIVE 75 sec inserting\nMySQL thread id 31, OS", &[("34", "31", Some(75))]);
         assert_eq!(writers("Trx id counter 35"), None);
     }
 }

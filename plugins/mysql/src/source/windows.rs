@@ -7,11 +7,12 @@
 use super::catalogue::{Described, require_column};
 use super::collect::{Collector, CollectorOptions};
 use super::comparison::Condition;
-use super::course::{Course, number};
+use super::course::{Clock, Course, number};
 use super::full::same_snapshots;
 use super::guards::exists;
 use super::instant::Stored;
 use super::reader::{Halt, Link, Out, Query, SNAPSHOT, collector};
+use super::settle;
 use super::value::{cursor_value, parameter};
 use crate::client::quote;
 use arrow::array::RecordBatch;
@@ -25,17 +26,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 const WAITING_BATCHES: usize = 1;
 /// Windows that wait to be delivered, besides those that are being read.
 const WAITING_WINDOWS: usize = 1;
-
-/// Refuses positions of other strategies before anything is opened.
-pub(crate) fn check_position(after: &Position) -> Result<(), ConnectorError> {
-    match after {
-        Position::Start | Position::Windows { through: CursorValue::Date(_) | CursorValue::Timestamp(_) } => Ok(()),
-        Position::Windows { .. } | Position::Cursor { .. } | Position::Snapshot { .. } | Position::Files { .. } | Position::Inputs { .. } => {
-            Err(ConnectorError::new(ErrorKind::Refused, format!("the table was read with another strategy before: its position is {after}"))
-                .with_help("read it again from the start with `karat run --full-refresh`, or go back to the earlier strategy"))
-        }
-    }
-}
 
 /// Reads the windows that the request asks for.
 pub(crate) fn read(link: &mut Link<'_>, described: &Described, request: &ReadRequest, out: &mut Out) -> Result<(), Halt> {
@@ -125,7 +115,8 @@ impl<'a> Windows<'a> {
         let now = link.session.text("SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)").map_err(|fault| link.failed(fault))?;
         let now: i64 = now.and_then(|text| text.parse().ok()).ok_or_else(|| ConnectorError::new(ErrorKind::Bug, "the server does not say what time it is"))?;
         let with_null = self.null_cursor == NullCursor::AlwaysReread;
-        Course::new(self.unit, self.is_date, now, with_null).after(self.after, self.refresh_last)
+        let settled = settle::earliest_now(link, now)?;
+        Course::new(self.unit, self.is_date, Clock { now, settled }, with_null).after(self.after, self.refresh_last)
     }
 
     /// Rows from `from` on, those without a value never among them.

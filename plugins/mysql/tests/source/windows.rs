@@ -265,3 +265,19 @@ async fn a_stream_that_is_dropped_ends_its_readers() {
     }
     panic!("readers stay: {:?}", world.query("SHOW PROCESSLIST"));
 }
+
+#[tokio::test]
+async fn a_prepared_transaction_keeps_the_position_where_it_is() {
+    let test = "a_prepared_transaction_keeps_the_position_where_it_is";
+    let Some(world) = World::alone(test, "CREATE TABLE t (id int PRIMARY KEY, day date, KEY (day)); INSERT INTO t VALUES (1, '2024-01-31'), (2, '2024-02-01')") else { return };
+    let name = world.database.name().to_owned();
+    let ask = |after: Position| Ask { after, ..Ask::of("day", Window::Month) };
+    world.database.execute(&format!("XA START '{name}'; INSERT INTO t VALUES (3, '2024-01-31'); XA END '{name}'; XA PREPARE '{name}'"));
+
+    let before = read(&world, request(&world, SourceObject::Table("t".into()), &ask(Position::Start)).await).await.unwrap();
+    world.database.execute(&format!("XA COMMIT '{name}'"));
+    let after = read(&world, request(&world, SourceObject::Table("t".into()), &ask(before.position.clone())).await).await.unwrap();
+
+    assert_eq!((before.lines().len(), before.position), (2, Position::Start), "nobody knows when it began");
+    assert_eq!(after.lines()[0], "[-, 2024-02-01): 1 3");
+}

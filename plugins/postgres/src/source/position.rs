@@ -4,7 +4,7 @@ use crate::spelling::literal;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Date32Type, Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use chrono::{DateTime, Datelike};
-use karat_plugin_api::{ConnectorError, CursorValue, ErrorKind, Position};
+use karat_plugin_api::{ConnectorError, CursorValue, ErrorKind};
 use std::time::Duration;
 
 /// Microseconds of a day.
@@ -87,12 +87,6 @@ pub(crate) fn rows_until(column: &dyn Array, micros: i64) -> usize {
         DataType::Date32 => column.as_primitive::<Date32Type>().values().partition_point(|day| i64::from(*day).saturating_mul(DAY_MICROS) <= micros),
         _ => column.len(),
     }
-}
-
-/// What is said to a position that other reads leave behind.
-pub(crate) fn of_another_strategy(after: &Position) -> ConnectorError {
-    ConnectorError::new(ErrorKind::Refused, format!("the table was read with another strategy before: its position is {after}"))
-        .with_help("read it again from the start with `karat run --full-refresh`, or go back to the earlier strategy")
 }
 
 fn foreign() -> ConnectorError {

@@ -35,7 +35,7 @@ impl PostgresRead {
         match &request.strategy {
             ReadStrategy::Full => {}
             ReadStrategy::Keyset { after, .. } => keyset::check_position(after)?,
-            ReadStrategy::Windows { after, .. } => windows::check_position(after)?,
+            ReadStrategy::Windows { after, .. } => after.expect_windows()?,
             ReadStrategy::NewFiles { .. } => {
                 return Err(ConnectorError::new(ErrorKind::Unsupported, "a `postgres` connection has tables, not files")
                     .with_help("choose the strategy `full`, `id`, `timestamp`, `hybrid`, `window` or `diff`"));

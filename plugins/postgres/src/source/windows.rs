@@ -7,7 +7,6 @@
 
 use super::calendar::{Calendar, day_of};
 use super::copy::{Copying, Fill, Rows};
-use super::position::of_another_strategy;
 use super::reader::{Halt, Out};
 use super::selection::Selection;
 use super::snapshot::{Snapshot, join};
@@ -27,15 +26,6 @@ const AHEAD_BATCHES: usize = 2;
 
 /// Rows of a window, or `None` at its end.
 type Item = Result<Option<RecordBatch>, ConnectorError>;
-
-/// Refuses positions of other strategies before anything is opened.
-pub(crate) fn check_position(after: &Position) -> Result<(), ConnectorError> {
-    match after {
-        Position::Start => Ok(()),
-        Position::Windows { through } if day_of(through).is_some() => Ok(()),
-        Position::Windows { .. } | Position::Cursor { .. } | Position::Snapshot { .. } | Position::Files { .. } | Position::Inputs { .. } => Err(of_another_strategy(after)),
-    }
-}
 
 /// Reads the windows that the position says to read again, and all behind them.
 pub(crate) async fn read(client: &Arc<Client>, request: &ReadRequest, schema: &SchemaRef, out: &mut Out) -> Result<(), Halt> {

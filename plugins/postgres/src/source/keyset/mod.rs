@@ -20,7 +20,7 @@ mod went_back;
 
 use super::copy::{Copying, Rows};
 use super::order::Order;
-use super::position::{check, of_another_strategy, value};
+use super::position::{check, value};
 use super::reader::{Halt, Out};
 use super::snapshot::Snapshot;
 use super::transactions::{InProgress, Transactions};
@@ -39,7 +39,7 @@ pub(crate) fn check_position(after: &Position) -> Result<(), ConnectorError> {
             values.iter().try_for_each(check)?;
             unsettled.iter().flat_map(|unsettled| &unsettled.low).try_for_each(check)
         }
-        Position::Cursor { .. } | Position::Snapshot { .. } | Position::Windows { .. } | Position::Files { .. } | Position::Inputs { .. } => Err(of_another_strategy(after)),
+        Position::Cursor { .. } | Position::Snapshot { .. } | Position::Windows { .. } | Position::Files { .. } | Position::Inputs { .. } => Err(after.of_another_strategy()),
     }
 }
 
