@@ -5,6 +5,7 @@ use crate::error::CliError;
 use karat_spec::ProjectSpec;
 use karat_spec::model::StateSettings;
 use karat_state::{StateError, StateStore};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Where state is when `karat.yaml` says nothing.
@@ -44,14 +45,22 @@ fn file(spec: &ProjectSpec, path: Option<&str>) -> PathBuf {
     spec.root.join(path.unwrap_or(DEFAULT_PATH))
 }
 
+/// Renames the file and its journals, which belong to it as long as they are beside it.
 fn move_aside(path: &Path) -> Result<PathBuf, CliError> {
-    let aside = (1..).map(|number| path.with_extension(format!("db.damaged-{number}"))).find(|aside| !aside.exists()).unwrap_or_else(|| path.with_extension("db.damaged"));
+    let aside = (1_u32..).map(|number| beside(path, &format!(".damaged-{number}"))).find(|aside| !aside.exists()).unwrap_or_else(|| beside(path, ".damaged"));
     std::fs::rename(path, &aside).map_err(|error| CliError::io("move aside", path, &error))?;
-    for journal in ["db-wal", "db-shm"] {
-        let journal = path.with_extension(journal);
-        if journal.exists() {
-            std::fs::remove_file(&journal).map_err(|error| CliError::io("remove", &journal, &error))?;
+    for journal in ["-wal", "-shm"] {
+        let from = beside(path, journal);
+        match std::fs::rename(&from, beside(&aside, journal)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(CliError::io("move aside", &from, &error)),
+            Ok(()) | Err(_) => {}
         }
     }
     Ok(aside)
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }

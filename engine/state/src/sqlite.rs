@@ -6,7 +6,7 @@ use crate::lease::{Hold, Lease, try_lock};
 use crate::{Owner, RunRecord, StateError, StateSnapshot, StreamState, TableRun};
 use async_trait::async_trait;
 use karat_plugin_api::StreamId;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{Row, Sqlite, Transaction};
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -53,9 +53,7 @@ impl SqliteState {
             path: path.to_owned(),
             source,
         })?;
-        let store = Self::connect(path).await?;
-        store.prepare().await?;
-        Ok(store)
+        Self::connect(path).await
     }
 
     /// Opens the file if there is one that holds anything.
@@ -68,24 +66,25 @@ impl SqliteState {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StateError::Io { action: "open state file", path: path.to_owned(), source }),
         }
-        let store = Self::connect(path).await?;
-        store.prepare().await?;
-        Ok(Some(store))
+        Ok(Some(Self::connect(path).await?))
     }
 
     async fn connect(path: &Path) -> Result<Self, StateError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(10))
-            .foreign_keys(false);
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
-        let pool = pool.map_err(|error| not_a_database(path, "open", error))?;
-        Ok(Self { path: path.to_owned(), pool })
+        let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(10)).foreign_keys(false);
+        // Settings of a connection are made once, so the one that there is stays.
+        let pool = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).connect_with(options).await;
+        let store = Self { path: path.to_owned(), pool: pool.map_err(|error| not_a_database(path, "open", error))? };
+        if let Err(error) = store.prepare().await {
+            // A connection that closes later would take the journal of the file that replaces this one with it.
+            store.pool.close().await;
+            return Err(error);
+        }
+        Ok(store)
     }
 
     async fn prepare(&self) -> Result<(), StateError> {
+        let settings = sqlx::raw_sql("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").execute(&self.pool).await;
+        settings.map_err(|error| not_a_database(&self.path, "open", error))?;
         let application_id = self.pragma("PRAGMA application_id").await?;
         let format = self.pragma("PRAGMA user_version").await?;
         let tables = self.pragma("SELECT count(*) FROM sqlite_schema").await?;
