@@ -4,7 +4,7 @@
 //! values, `database_reader.rs` for the independent reader.
 
 use super::database_reader::{DatabaseReader, Form};
-use crate::servers::Session;
+use super::database_watch::Watch;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use karat_plugin_api::{
@@ -13,7 +13,6 @@ use karat_plugin_api::{
 };
 use karat_spec::model::TableName;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A sink over an empty database, and an independent reader of that.
 pub struct DatabaseSinkUnderTest {
@@ -164,15 +163,6 @@ pub async fn a_replacement_swaps_all_rows(under_test: DatabaseSinkUnderTest) {
     assert_eq!(under_test.record().await.map(|record| (record.generation, record.seq, record.hi)), Some((Generation(2), 1, at(9))));
 }
 
-/// Ends the watching thread, also when the case panics.
-pub(super) struct Watch(pub(super) Arc<AtomicBool>);
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
 /// A reader sees only whole generations.
 pub async fn a_reader_sees_only_whole_generations(under_test: DatabaseSinkUnderTest) {
     const ROWS: i64 = 500;
@@ -182,30 +172,14 @@ pub async fn a_reader_sees_only_whole_generations(under_test: DatabaseSinkUnderT
     };
     let batch = |number: u64| rows(&generation(number).iter().map(|(id, name)| (*id, name.as_deref())).collect::<Vec<_>>());
     under_test.load(under_test.request(WriteMode::Replace, 1, "g1"), batch(1), commit(1, 1, "g1", 0, 1)).await.unwrap();
-    let query = format!("SELECT count(*), min(name), max(name) FROM {};", under_test.reader.table(&under_test.target().table));
-    let stop = Arc::new(AtomicBool::new(false));
-    let watch = Watch(stop.clone());
-    let mut session: Session = under_test.reader.database().session();
-    let watching = std::thread::spawn(move || {
-        let mut seen = Vec::new();
-        while !stop.load(Ordering::SeqCst) {
-            seen.push(session.execute(&query));
-        }
-        seen
-    });
+    let watch = Watch::names(&under_test);
 
     for number in 2..=10 {
         let attempt = format!("g{number}");
         under_test.load(under_test.request(WriteMode::Replace, number, &attempt), batch(number), commit(number, 1, &attempt, 0, 1)).await.unwrap();
     }
 
-    drop(watch);
-    let seen = watching.join().unwrap();
-    assert!(seen.len() > 10, "the reader looked only {} times", seen.len());
-    for answer in &seen {
-        let fields: Vec<&str> = answer.trim().split(['\t', '|']).collect();
-        assert!(fields[0] == ROWS.to_string() && fields[1] == fields[2], "a reader saw {answer}");
-    }
+    watch.saw_one_name_in(ROWS);
 }
 
 /// What was staged but not committed is invisible and cleaned up.

@@ -3,12 +3,12 @@
 //! Read next: `database_diffs.rs`.
 
 use super::database_reader::Form;
-use super::database_sink::{DatabaseSinkUnderTest, Watch, at, commit, from_hex};
+use super::database_sink::{DatabaseSinkUnderTest, at, commit, from_hex};
+use super::database_watch::Watch;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use karat_plugin_api::{CommitRequest, CursorValue, ErrorKind, LoadRequest, WindowBounds, WriteMode};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 const DAY_MICROS: i64 = 86_400_000_000;
 
@@ -162,17 +162,7 @@ pub async fn a_reader_sees_only_whole_windows(under_test: DatabaseSinkUnderTest)
         rows(&all.iter().map(|(id, at, name)| (*id, *at, name.as_str())).collect::<Vec<_>>())
     };
     under_test.load(request(&under_test, &["id"], "r1"), round(1), window(1, "r1", days(Some(31), Some(60)))).await.unwrap();
-    let query = format!("SELECT count(*), min(name), max(name) FROM {};", under_test.reader.table(&under_test.target().table));
-    let stop = Arc::new(AtomicBool::new(false));
-    let watch = Watch(stop.clone());
-    let mut session = under_test.reader.database().session();
-    let watching = std::thread::spawn(move || {
-        let mut seen = Vec::new();
-        while !stop.load(Ordering::SeqCst) {
-            seen.push(session.execute(&query));
-        }
-        seen
-    });
+    let watch = Watch::names(&under_test);
 
     for number in 2..=10 {
         let attempt = format!("r{number}");
@@ -180,13 +170,7 @@ pub async fn a_reader_sees_only_whole_windows(under_test: DatabaseSinkUnderTest)
         under_test.load(request(&under_test, &["id"], &attempt), round(number), to_commit).await.unwrap();
     }
 
-    drop(watch);
-    let seen = watching.join().unwrap();
-    assert!(seen.len() > 10, "the reader looked only {} times", seen.len());
-    for answer in &seen {
-        let fields: Vec<&str> = answer.trim().split(['\t', '|']).collect();
-        assert!(fields[0] == ROWS.to_string() && fields[1] == fields[2], "a reader saw {answer}");
-    }
+    watch.saw_one_name_in(ROWS);
 }
 
 /// A window that does not follow the newest record is a conflict, and one that was committed is not committed twice.

@@ -7,22 +7,27 @@ pub mod database_diffs;
 pub mod database_reader;
 pub mod database_sink;
 pub mod database_values;
+mod database_watch;
 pub mod database_windows;
 pub mod lake;
+pub mod lake_diffs;
+pub mod lake_windows;
 pub mod source;
 pub mod windows;
 
-/// Expands to one `#[tokio::test]` per case of [`lake`]; takes a [`lake::LakeUnderTest`].
+/// Expands to one `#[tokio::test]` per case of [`lake`], [`lake_windows`] and [`lake_diffs`]; takes a [`lake::LakeUnderTest`].
 #[macro_export]
 macro_rules! lake_conformance {
     ($under_test:expr) => {
-        $crate::lake_conformance!(@cases $under_test; appended_rows_are_read_back_with_their_position, a_replacement_swaps_all_rows_and_old_versions_stay_readable, what_was_staged_but_not_committed_is_invisible_and_cleaned_up, of_two_committers_of_one_batch_exactly_one_wins, committing_the_same_attempt_again_changes_nothing, partitions_keep_null_and_special_characters, a_lost_or_damaged_log_is_noticed, a_table_never_lies_outside_the_connection, an_upsert_replaces_rows_of_earlier_commits_and_the_greater_value_wins_inside_a_batch, an_idle_upsert_writes_nothing_but_the_position, a_row_that_moves_to_another_partition_leaves_the_old_one, rows_that_were_delivered_before_are_appended_once, without_a_key_equal_rows_are_counted, a_window_takes_the_place_of_the_rows_inside_its_bounds, a_row_that_moves_to_another_window_is_there_once, a_window_clears_the_table_as_it_is_when_it_is_committed, a_window_never_takes_a_column_away_that_another_load_added_meanwhile, a_diff_writes_only_what_differs, a_table_that_changes_row_by_row_does_not_crumble_into_small_files, a_diff_refuses_a_key_that_comes_twice, a_diff_that_would_delete_too_much_is_refused_and_changes_nothing, a_row_that_vanishes_is_marked_once_and_comes_back_unmarked);
+        $crate::lake_conformance!(@cases $under_test; lake; appended_rows_are_read_back_with_their_position, a_replacement_swaps_all_rows_and_old_versions_stay_readable, what_was_staged_but_not_committed_is_invisible_and_cleaned_up, of_two_committers_of_one_batch_exactly_one_wins, committing_the_same_attempt_again_changes_nothing, partitions_keep_null_and_special_characters, a_lost_or_damaged_log_is_noticed, a_table_never_lies_outside_the_connection, an_upsert_replaces_rows_of_earlier_commits_and_the_greater_value_wins_inside_a_batch, an_idle_upsert_writes_nothing_but_the_position, a_row_that_moves_to_another_partition_leaves_the_old_one, rows_that_were_delivered_before_are_appended_once, without_a_key_equal_rows_are_counted);
+        $crate::lake_conformance!(@cases $under_test; lake_windows; a_window_takes_the_place_of_the_rows_inside_its_bounds, a_row_that_moves_to_another_window_is_there_once, a_window_clears_the_table_as_it_is_when_it_is_committed, a_window_never_takes_a_column_away_that_another_load_added_meanwhile);
+        $crate::lake_conformance!(@cases $under_test; lake_diffs; a_diff_writes_only_what_differs, a_table_that_changes_row_by_row_does_not_crumble_into_small_files, a_diff_refuses_a_key_that_comes_twice, a_diff_that_would_delete_too_much_is_refused_and_changes_nothing, a_row_that_vanishes_is_marked_once_and_comes_back_unmarked);
     };
-    (@cases $under_test:expr; $($case:ident),+) => {
+    (@cases $under_test:expr; $module:ident; $($case:ident),+) => {
         $(
             #[tokio::test]
             async fn $case() {
-                $crate::conformance::lake::$case($under_test).await;
+                $crate::conformance::$module::$case($under_test).await;
             }
         )+
     };
