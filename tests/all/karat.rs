@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The root of the repository.
 pub(crate) fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository").to_owned()
+    xtask::repository_root().expect("tests run inside the repository")
 }
 
 /// The binary: `KARAT_BIN`, or the one beside this test in the target folder.

@@ -38,13 +38,16 @@ impl std::fmt::Display for ChoreError {
 
 impl std::error::Error for ChoreError {}
 
-/// The root of the repository: the folder above `engine/xtask`.
+/// The root of the repository: of the folders that the current one lies in, the one that holds `engine/xtask`.
 ///
-/// # Panics
-/// Never in this repository: the manifest lies two folders below the root.
-#[must_use]
-pub fn repository_root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("engine/xtask lies two folders below the root").to_owned()
+/// Not the folder this was compiled in: clones that share a target folder run the same program.
+///
+/// # Errors
+/// Outside a clone.
+pub fn repository_root() -> Result<PathBuf, ChoreError> {
+    let here = std::env::current_dir().map_err(|error| ChoreError::io("find", Path::new("."), &error))?;
+    let root = here.ancestors().find(|folder| folder.join("engine/xtask/Cargo.toml").is_file());
+    root.map(Path::to_owned).ok_or_else(|| ChoreError::new(format!("`{}` lies in no clone of the repository", here.display())))
 }
 
 /// Reads a text file.

@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 
 /// Returns whether the chore found nothing wrong.
 fn run(chore: Chore) -> Result<bool, ChoreError> {
-    let root = repository_root();
+    let root = repository_root()?;
     match chore {
         Chore::Tidy => {
             let findings = tidy::check_repository(&root)?;

@@ -87,9 +87,9 @@ mod tests {
 
     #[test]
     fn a_rule_is_registered_in_both_lists_and_counted() {
-        let registry = read_text(&repository_root().join(REGISTRY)).unwrap();
+        let registry = read_text(&repository_root().unwrap().join(REGISTRY)).unwrap();
 
-        let text = register(&repository_root(), &registry, "D999", "stale_cursor").unwrap();
+        let text = register(&repository_root().unwrap(), &registry, "D999", "stale_cursor").unwrap();
 
         let entries: Vec<&str> = text.lines().filter(|line| is_entry(line)).collect();
         assert!(text.contains(&format!("[&Rule; {}]", entries.len())));
@@ -101,8 +101,8 @@ mod tests {
 
     #[test]
     fn a_code_is_never_reused() {
-        let registry = read_text(&repository_root().join(REGISTRY)).unwrap();
+        let registry = read_text(&repository_root().unwrap().join(REGISTRY)).unwrap();
 
-        assert!(register(&repository_root(), &registry, "D001", "stale_cursor").unwrap_err().to_string().contains("never reused"));
+        assert!(register(&repository_root().unwrap(), &registry, "D001", "stale_cursor").unwrap_err().to_string().contains("never reused"));
     }
 }

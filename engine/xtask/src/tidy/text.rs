@@ -62,7 +62,7 @@ fn check_rust_line(file: &TreeFile, line: &str) -> Option<(String, &'static str)
         return None;
     }
     if code.starts_with(concat!("#[", "ignore]")) {
-        return Some(("an ignored test without a reason".to_owned(), "write `#[ignore = \"why, and when it runs\"]`, or delete the test"));
+        return Some(("an ignored test without a reason".to_owned(), "say after `ignore =` why, and when it runs, or delete the test"));
     }
     let prints = [concat!("print", "ln!("), concat!("print", "!("), concat!("dbg", "!(")];
     if let Some(print) = prints.into_iter().find(|print| calls(code, print))
