@@ -6,7 +6,7 @@ use crate::project::Project;
 use crate::reader::Reader;
 use karat_testkit::skipped;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 const LANDING: &str = "version: 1
@@ -37,10 +37,6 @@ fn shop() -> Project {
     let project = Project::of(SHOP);
     project.database("shop.db", ORDERS);
     project
-}
-
-fn warehouse(project: &Project) -> PathBuf {
-    project.path().join(".karat/warehouse")
 }
 
 /// Nothing of a table is visible: no commit in its log.
@@ -115,7 +111,7 @@ bronze:
 
     project.karat(["run"]).run().expect(3).says(&["b.parquet", "amount"]);
 
-    assert_eq!(reader.query(&warehouse(&project), "SELECT count(*) FROM bronze.events"), [[serde_json::json!(3)]]);
+    assert_eq!(reader.query(&project.warehouse(), "SELECT count(*) FROM bronze.events"), [[serde_json::json!(3)]]);
 }
 
 #[test]
@@ -154,13 +150,13 @@ fn a_locked_database_is_waited_for_and_then_named() {
 fn a_deleted_warehouse_is_refused_because_state_knows_more() {
     let project = shop();
     project.karat(["run"]).run().expect(0);
-    std::fs::remove_dir_all(warehouse(&project)).expect("folders can be removed");
+    std::fs::remove_dir_all(project.warehouse()).expect("folders can be removed");
 
     project.karat(["run"]).run().expect(5).says(&["bronze.orders"]);
 
     expect_nothing_committed(&project, "bronze/orders");
     project.karat(["run", "--full-refresh"]).run().expect(0);
-    assert!(warehouse(&project).join("bronze/orders/_delta_log").exists());
+    assert!(project.warehouse().join("bronze/orders/_delta_log").exists());
 }
 
 #[test]
@@ -168,6 +164,7 @@ fn a_corrupted_state_file_is_noticed_and_can_be_rebuilt() {
     let project = shop();
     project.karat(["run"]).run().expect(0);
     let state = project.path().join(".karat/state.db");
+    let mut damaged = 0;
     for content in [b"".to_vec(), vec![0; 8192], b"this is no database at all, but it is long enough to look like one".to_vec(), torn(&state)] {
         std::fs::write(&state, &content).expect("files can be written");
         for leftover in ["state.db-wal", "state.db-shm"] {
@@ -185,6 +182,11 @@ fn a_corrupted_state_file_is_noticed_and_can_be_rebuilt() {
         project.karat(["state", "rebuild"]).run().expect(0);
         let report = project.karat(["run", "--format", "json"]).run().expect(0).json();
         assert_eq!(rows(&report, "bronze.orders", "rows_written"), 0, "rows were written twice");
+        if !content.is_empty() {
+            damaged += 1;
+            let aside = project.path().join(format!(".karat/state.db.damaged-{damaged}"));
+            assert_eq!(std::fs::read(&aside).expect("the damaged file is kept").len(), content.len());
+        }
     }
 }
 
@@ -214,7 +216,7 @@ fn an_unreadable_file_is_named() {
 fn a_warehouse_that_may_not_be_written_is_named() {
     let project = shop();
     project.write(".karat/warehouse/keep", "");
-    std::fs::set_permissions(warehouse(&project), PermissionsExt::from_mode(0o555)).expect("modes can be changed");
+    std::fs::set_permissions(project.warehouse(), PermissionsExt::from_mode(0o555)).expect("modes can be changed");
     let Some(outcome) = run_unprivileged("a_warehouse_that_may_not_be_written_is_named", &project) else { return };
 
     outcome.expect(3).says(&["warehouse", "ermission"]);
@@ -271,7 +273,7 @@ fn a_full_disk_is_an_error_and_the_next_run_makes_it_whole() {
 
         assert!(matches!(outcome.code, Some(3 | 4)), "with {size}: exit code {:?}\n{}", outcome.code, outcome.said());
         assert!(outcome.said().to_lowercase().contains("no space"), "with {size}: {}", outcome.said());
-        assert_eq!(reader.differences(&warehouse(&whole), &project.path().join("kept/warehouse")), Vec::<String>::new(), "with {size}");
+        assert_eq!(reader.differences(&whole.warehouse(), &project.path().join("kept/warehouse")), Vec::<String>::new(), "with {size}");
     }
 }
 
@@ -288,7 +290,7 @@ fn names_from_a_hostile_database_are_only_names() {
 
     project.karat(["run"]).run().expect(0);
 
-    let columns = reader.query(&warehouse(&project), "SELECT column_name FROM (DESCRIBE bronze.orders)");
+    let columns = reader.query(&project.warehouse(), "SELECT column_name FROM (DESCRIBE bronze.orders)");
     assert_eq!(serde_json::to_value(columns).expect("rows are JSON"), serde_json::json!([["id"], ["a\"b'; --"], ["select"], ["ünïcode 🛒"]]));
     project.database("shop.db", "INSERT INTO x VALUES (1)");
 }

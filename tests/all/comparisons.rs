@@ -4,7 +4,6 @@ use crate::market::rows;
 use crate::project::Project;
 use crate::reader::Reader;
 use serde_json::{Value, json};
-use std::path::PathBuf;
 
 const PEOPLE: &str = "
     CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, score DOUBLE);
@@ -16,24 +15,7 @@ const CHANGES: &str =
     "UPDATE people SET name = NULL WHERE id = 2; UPDATE people SET score = 33.5 WHERE id = 3; INSERT INTO people VALUES (11, 'new', NULL); DELETE FROM people WHERE id = 10;";
 
 fn project(deletes: &str, more: &str) -> Project {
-    let project = Project::of(&format!(
-        "version: 1
-name: shop
-connections:
-  shop: {{ type: sqlite, path: shop.db }}
-bronze:
-  people:
-    from: {{ connection: shop, table: people }}
-    key: [id]
-    cdc: {{ strategy: diff, deletes: {deletes} }}
-{more}"
-    ));
-    project.database("shop.db", PEOPLE);
-    project
-}
-
-fn warehouse(project: &Project) -> PathBuf {
-    project.path().join(".karat/warehouse")
+    Project::shop("people", PEOPLE, &format!("    cdc: {{ strategy: diff, deletes: {deletes} }}\n{more}"))
 }
 
 /// Rows read, written and removed.
@@ -43,7 +25,7 @@ fn run(project: &Project) -> [u64; 3] {
 }
 
 fn content(reader: &Reader, project: &Project, sql: &str) -> Value {
-    serde_json::to_value(reader.query(&warehouse(project), sql)).expect("rows are JSON")
+    serde_json::to_value(reader.query(&project.warehouse(), sql)).expect("rows are JSON")
 }
 
 const ALL: &str = "SELECT id, name, score FROM bronze.people ORDER BY id";

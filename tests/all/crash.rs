@@ -6,7 +6,7 @@ use crate::project::Project;
 use crate::reader::Reader;
 use rustix::process::Signal;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Trades of the market whose runs are killed: large enough that a run takes a few seconds.
@@ -39,7 +39,7 @@ fn kill_at_random_moments_and_run_again_gives_the_same_nine_tables() {
 
         project.karat(["run", "--quiet"]).run().expect(0);
 
-        let differences = reader.differences(&warehouse(&whole), &warehouse(&project));
+        let differences = reader.differences(&whole.warehouse(), &project.warehouse());
         assert!(differences.is_empty(), "killed after {moment:?} of {duration:?}, KARAT_SEED={seed}: {differences:?}");
         if killed == kill_count() {
             return;
@@ -63,8 +63,8 @@ fn shortest_run(whole: &Project) -> Duration {
 fn a_reader_never_sees_a_half_batch() {
     let Some(reader) = Reader::find("a_reader_never_sees_a_half_batch") else { return };
     let project = Project::market(ROWS);
-    std::fs::create_dir_all(warehouse(&project)).expect("folders can be made");
-    let mut poller = reader.start("warehouse.py", &["poll".as_ref(), warehouse(&project).as_ref()]);
+    std::fs::create_dir_all(project.warehouse()).expect("folders can be made");
+    let mut poller = reader.start("warehouse.py", &["poll".as_ref(), project.warehouse().as_ref()]);
 
     let mut random = Random(seed());
     for _ in 0..3 {
@@ -144,7 +144,7 @@ fn interrupted(signal: Signal, code: i32) {
         assert!(outcome.code == Some(code) || outcome.code == Some(0), "exit code {:?} after {:?}\n{}", outcome.code, asked.elapsed(), outcome.stderr);
         assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
         project.karat(["run", "--quiet"]).run().expect(0);
-        assert_eq!(reader.differences(&warehouse(&whole), &warehouse(&project)), Vec::<String>::new());
+        assert_eq!(reader.differences(&whole.warehouse(), &project.warehouse()), Vec::<String>::new());
     }
     assert!(caught >= 2, "the runs ended before they could be interrupted");
 }
@@ -154,7 +154,7 @@ fn a_second_run_at_once_is_refused_and_names_the_holder() {
     let project = Project::market(ROWS);
     let mut first = project.karat(["run", "--quiet"]).start();
     let state = project.path().join(".karat/state.db");
-    wait_for(|| state.exists() && warehouse(&project).join("bronze").exists());
+    wait_for(|| state.exists() && project.warehouse().join("bronze").exists());
     let holder = first.id();
     assert!(first.is_running(), "the first run ended too soon to be in the way");
 
@@ -172,7 +172,7 @@ fn a_second_run_at_once_is_refused_and_names_the_holder() {
 fn the_lease_of_a_killed_run_is_free_at_once() {
     let project = Project::market(ROWS);
     let run = project.karat(["run", "--quiet"]).start();
-    wait_for(|| warehouse(&project).join("bronze").exists());
+    wait_for(|| project.warehouse().join("bronze").exists());
     run.signal(Signal::KILL);
     drop(run);
 
@@ -189,10 +189,6 @@ fn market_beside(whole: &Project) -> Project {
     std::fs::remove_dir_all(project.path().join("data")).expect("folders can be removed");
     std::os::unix::fs::symlink(whole.path().join("data"), project.path().join("data")).expect("links can be made");
     project
-}
-
-fn warehouse(project: &Project) -> PathBuf {
-    project.path().join(".karat/warehouse")
 }
 
 fn wait_for(mut condition: impl FnMut() -> bool) {

@@ -3,7 +3,6 @@
 use crate::market::rows;
 use crate::project::Project;
 use crate::reader::Reader;
-use std::path::PathBuf;
 
 const ORDERS: &str = "
     CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT, amount DECIMAL(12,2) NOT NULL, updated_at TIMESTAMP NOT NULL);
@@ -14,25 +13,7 @@ const ORDERS: &str = "
 ";
 
 fn project(cdc: &str, load: &str) -> Project {
-    let project = Project::of(&format!(
-        "version: 1
-name: shop
-connections:
-  shop: {{ type: sqlite, path: shop.db }}
-bronze:
-  orders:
-    from: {{ connection: shop, table: orders }}
-    key: [id]
-    cdc: {cdc}
-    load: {load}
-"
-    ));
-    project.database("shop.db", ORDERS);
-    project
-}
-
-fn warehouse(project: &Project) -> PathBuf {
-    project.path().join(".karat/warehouse")
+    Project::shop("orders", ORDERS, &format!("    cdc: {cdc}\n    load: {load}\n"))
 }
 
 fn run(project: &Project) -> (u64, u64) {
@@ -55,7 +36,7 @@ fn hybrid_reads_only_what_is_new_and_replaces_what_changed() {
 
     run(&project);
 
-    let content = reader.query(&warehouse(&project), CONTENT);
+    let content = reader.query(&project.warehouse(), CONTENT);
     let expected = serde_json::json!([
         [1, "ada", "99.99", "2024-01-02 00:00:00"],
         [2, "bob", "20.00", "2024-01-01 10:00:00"],
@@ -77,7 +58,7 @@ fn a_row_that_ties_with_the_watermark_is_not_lost() {
 
         run(&project);
 
-        let ids = reader.query(&warehouse(&project), "SELECT id FROM bronze.orders ORDER BY id");
+        let ids = reader.query(&project.warehouse(), "SELECT id FROM bronze.orders ORDER BY id");
         assert_eq!(serde_json::to_value(ids).expect("rows are JSON"), serde_json::json!([[-7], [1], [2], [3]]), "{strategy}");
         assert_eq!(run(&project), (0, 0), "{strategy}");
     }
@@ -93,7 +74,7 @@ fn id_appends_what_is_above_the_watermark() {
     assert_eq!(run(&project), (1, 1));
 
     assert_eq!(run(&project), (0, 0));
-    assert_eq!(reader.query(&warehouse(&project), "SELECT count(*), sum(amount) FROM bronze.orders"), [[serde_json::json!(4), serde_json::json!("61.75")]]);
+    assert_eq!(reader.query(&project.warehouse(), "SELECT count(*), sum(amount) FROM bronze.orders"), [[serde_json::json!(4), serde_json::json!("61.75")]]);
 }
 
 #[test]
@@ -105,7 +86,7 @@ fn full_replaces_the_table_in_one_step() {
 
     run(&project);
 
-    let content = reader.query(&warehouse(&project), "SELECT id, customer FROM bronze.orders ORDER BY id");
+    let content = reader.query(&project.warehouse(), "SELECT id, customer FROM bronze.orders ORDER BY id");
     assert_eq!(serde_json::to_value(content).expect("rows are JSON"), serde_json::json!([[1, "ada"], [3, "zoe"]]));
 }
 
@@ -118,7 +99,7 @@ fn an_empty_source_does_not_replace_a_full_table() {
 
     project.karat(["run"]).run().expect(5).says(&["bronze.orders"]);
 
-    assert_eq!(reader.query(&warehouse(&project), "SELECT count(*) FROM bronze.orders"), [[serde_json::json!(3)]]);
+    assert_eq!(reader.query(&project.warehouse(), "SELECT count(*) FROM bronze.orders"), [[serde_json::json!(3)]]);
 }
 
 #[test]
@@ -131,7 +112,7 @@ fn a_row_from_the_future_is_delivered_and_does_not_stop_later_rows() {
 
     run(&project);
 
-    assert_eq!(reader.query(&warehouse(&project), "SELECT count(*) FROM bronze.orders"), [[serde_json::json!(5)]]);
+    assert_eq!(reader.query(&project.warehouse(), "SELECT count(*) FROM bronze.orders"), [[serde_json::json!(5)]]);
 }
 
 #[test]
@@ -158,7 +139,7 @@ bronze:
     let third = project.karat(["run", "--format", "json"]).run().expect(0).json();
 
     assert_eq!((rows(&second, "bronze.events", "rows_written"), rows(&third, "bronze.events", "rows_written")), (1, 0));
-    let content = reader.query(&warehouse(&project), "SELECT id, note FROM bronze.events ORDER BY id");
+    let content = reader.query(&project.warehouse(), "SELECT id, note FROM bronze.events ORDER BY id");
     assert_eq!(serde_json::to_value(content).expect("rows are JSON"), serde_json::json!([[1, "one"], [2, "two, and more"], [3, "three"]]));
 }
 
@@ -201,8 +182,8 @@ gold:
     assert_eq!(report["tables"]["gold.customers"]["status"], "skipped");
     assert_eq!(report["tables"]["bronze.orders"]["status"], "done");
     assert_eq!(rows(&report, "silver.amounts", "rows_written"), 3);
-    assert!(!warehouse(&project).join("gold/customers/_delta_log").exists(), "a table behind a failed one was written");
-    assert_eq!(reader.query(&warehouse(&project), "SELECT count(*) FROM silver.amounts"), [[serde_json::json!(3)]]);
+    assert!(!project.warehouse().join("gold/customers/_delta_log").exists(), "a table behind a failed one was written");
+    assert_eq!(reader.query(&project.warehouse(), "SELECT count(*) FROM silver.amounts"), [[serde_json::json!(3)]]);
     outcome.says(&["not_null", "customer"]);
 }
 
@@ -250,20 +231,20 @@ fn a_long_history_is_summed_up_and_reads_the_same_without_its_old_versions() {
         project.database("shop.db", &format!("UPDATE orders SET amount = amount + 1, updated_at = '2024-02-01 00:{minute}:00' WHERE id = 1 + {minute} % 3;"));
         run(&project);
     }
-    let complete = reader.query(&warehouse(&project), CONTENT);
+    let complete = reader.query(&project.warehouse(), CONTENT);
 
-    let log = warehouse(&project).join("bronze/orders/_delta_log");
+    let log = project.warehouse().join("bronze/orders/_delta_log");
     let last = serde_json::from_slice::<serde_json::Value>(&std::fs::read(log.join("_last_checkpoint")).expect("a checkpoint is named")).expect("it is JSON");
     assert_eq!(last["version"], 20);
     for version in 0..20 {
         std::fs::remove_file(log.join(format!("{version:020}.json"))).expect("the version is there");
     }
 
-    assert_eq!(reader.query(&warehouse(&project), CONTENT), complete);
+    assert_eq!(reader.query(&project.warehouse(), CONTENT), complete);
     assert_eq!(run(&project), (0, 0));
     project.database("shop.db", "INSERT INTO orders VALUES (9, 'new', 1.00, '2024-03-01 00:00:00');");
     assert_eq!(run(&project).1, 1);
-    assert_eq!(serde_json::to_value(reader.query(&warehouse(&project), "SELECT count(*) FROM bronze.orders")).expect("rows are JSON"), serde_json::json!([[4]]));
+    assert_eq!(serde_json::to_value(reader.query(&project.warehouse(), "SELECT count(*) FROM bronze.orders")).expect("rows are JSON"), serde_json::json!([[4]]));
 }
 
 /// How the columns of `orders` change, and a row after that.
@@ -312,7 +293,7 @@ fn every_change_of_columns_is_told_and_done_or_refused_by_policy() {
             let outcome = project.karat(["run", "--format", "json"]).run();
 
             let report = &outcome.json()["tables"]["bronze.orders"];
-            let ids = reader.query(&warehouse(&project), "SELECT count(*), count(DISTINCT id), sum(amount) FROM bronze.orders");
+            let ids = reader.query(&project.warehouse(), "SELECT count(*), count(DISTINCT id), sum(amount) FROM bronze.orders");
             if let Some(expected) = expected.strip_prefix('!') {
                 assert_eq!(outcome.code, Some(3), "{case}: {report:#}");
                 assert!(report["error"]["message"].as_str().is_some_and(|message| message.contains(expected)), "{case}: {report:#}");

@@ -21,6 +21,15 @@ impl Project {
         project
     }
 
+    /// A project of one Bronze table with the key `id`, copied from `shop.db`, which `statements` make. `more` is the rest of the file.
+    pub(crate) fn shop(table: &str, statements: &str, more: &str) -> Self {
+        let project = Self::of(&format!(
+            "version: 1\nname: shop\nconnections:\n  shop: {{ type: sqlite, path: shop.db }}\nbronze:\n  {table}:\n    from: {{ connection: shop, table: {table} }}\n    key: [id]\n{more}"
+        ));
+        project.database("shop.db", statements);
+        project
+    }
+
     /// A copy of `pipelines/<name>`, without what earlier runs left there.
     pub(crate) fn copy_of(name: &str) -> Self {
         let project = Self::empty();
@@ -37,6 +46,11 @@ impl Project {
 
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The warehouse that is there when nobody names one.
+    pub(crate) fn warehouse(&self) -> PathBuf {
+        self.path().join(".karat/warehouse")
     }
 
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {

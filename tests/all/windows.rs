@@ -4,7 +4,6 @@ use crate::market::rows;
 use crate::project::Project;
 use crate::reader::Reader;
 use serde_json::{Value, json};
-use std::path::PathBuf;
 
 const SALES: &str = "
     CREATE TABLE sales (id INTEGER PRIMARY KEY, day DATE, amount DECIMAL(12,2) NOT NULL);
@@ -13,24 +12,7 @@ const SALES: &str = "
 ";
 
 fn project(cdc: &str, more: &str) -> Project {
-    let project = Project::of(&format!(
-        "version: 1
-name: shop
-connections:
-  shop: {{ type: sqlite, path: shop.db }}
-bronze:
-  sales:
-    from: {{ connection: shop, table: sales }}
-    key: [id]
-    cdc: {{ strategy: window, cursor: day, null_cursor: error{cdc} }}
-{more}"
-    ));
-    project.database("shop.db", SALES);
-    project
-}
-
-fn warehouse(project: &Project) -> PathBuf {
-    project.path().join(".karat/warehouse")
+    Project::shop("sales", SALES, &format!("    cdc: {{ strategy: window, cursor: day, null_cursor: error{cdc} }}\n{more}"))
 }
 
 /// Commits, rows read, written and removed.
@@ -40,7 +22,7 @@ fn run(project: &Project) -> [u64; 4] {
 }
 
 fn content(reader: &Reader, project: &Project) -> Value {
-    serde_json::to_value(reader.query(&warehouse(project), "SELECT id, day, amount FROM bronze.sales ORDER BY id")).expect("rows are JSON")
+    serde_json::to_value(reader.query(&project.warehouse(), "SELECT id, day, amount FROM bronze.sales ORDER BY id")).expect("rows are JSON")
 }
 
 fn source(project: &Project) -> Value {
@@ -84,7 +66,7 @@ fn a_window_older_than_those_is_left_alone_until_a_full_refresh() {
     project.database("shop.db", "DELETE FROM sales WHERE id = 2;");
 
     run(&project);
-    assert_eq!(reader.query(&warehouse(&project), "SELECT count(*) FROM bronze.sales"), [[json!(6)]]);
+    assert_eq!(reader.query(&project.warehouse(), "SELECT count(*) FROM bronze.sales"), [[json!(6)]]);
     project.karat(["run", "--full-refresh", "--quiet"]).run().expect(0);
 
     assert_eq!(content(&reader, &project), source(&project));
@@ -157,5 +139,5 @@ fn checks_see_the_rows_of_one_window_and_stop_it_alone() {
 
     project.karat(["run"]).run().expect(4).says(&["amount < 4.5"]);
 
-    assert_eq!(reader.query(&warehouse(&project), "SELECT count(*) FROM bronze.sales"), [[json!(3)]]);
+    assert_eq!(reader.query(&project.warehouse(), "SELECT count(*) FROM bronze.sales"), [[json!(3)]]);
 }
