@@ -56,6 +56,7 @@ pub(crate) fn catalog() -> Catalog {
             declared_types_only: false,
             serial_commits: false,
             settles_late_commits: false,
+            parallel_writers: name == "mysql",
         };
         (name.to_owned(), PluginManifest { name: name.to_owned(), description: String::new(), available, capabilities, config: config.clone() })
     };

@@ -7,7 +7,7 @@ use crate::judge::{self, Copied};
 use crate::predicate::{self, ReadFacts};
 use crate::{ChunkPlan, CopyWork, StageKind, StageWork, TablePlan, check, ddl, estimate, known, lock};
 use karat_diagnostics::{Diagnostic, Severity};
-use karat_plugin_api::{ColumnChoice, CursorExpr, DeclaredType, ExtraColumns, NativeTypes, SourceObject, SourceSchema};
+use karat_plugin_api::{ColumnChoice, CursorExpr, DeclaredType, ExtraColumns, NativeTypes, SeesWriters, SourceObject, SourceSchema};
 use karat_spec::model::{BronzeTable, ByteSize, Cdc, ChunkRows, Count, Deletes, LoadMode, NullCursor, SchemaChanges, Strategy, Window};
 use karat_spec::{Catalog, PluginManifest, ProjectSpec, TableSpec};
 
@@ -43,6 +43,7 @@ pub(crate) fn plan(input: &PlanInput<'_>, table: &TableSpec, bronze: &BronzeTabl
         has_key: !work.key.is_empty(),
         may_have_key: !work.key.is_empty() || schema.is_none(),
         source: source.map(|source| &source.capabilities),
+        sees_writers: schema.map_or(&SeesWriters::Unasked, |schema| &schema.sees_writers),
         target: target_can,
     });
     let read = ReadFacts { strategy: work.strategy, cursor: work.cursor.as_ref(), tie: &work.tie, lookback, null_cursor: work.null_cursor, window: work.window, after };

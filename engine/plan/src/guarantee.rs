@@ -1,6 +1,7 @@
 //! What is promised of completeness, and why.
 
 use crate::Guarantee;
+use karat_plugin_api::SeesWriters;
 use karat_spec::Capabilities;
 use karat_spec::model::{Deletes, Duration, LoadMode, Strategy};
 
@@ -17,6 +18,7 @@ pub(crate) struct CopyFacts<'a> {
     /// False where the source has said that it has none, either.
     pub(crate) may_have_key: bool,
     pub(crate) source: Option<&'a Capabilities>,
+    pub(crate) sees_writers: &'a SeesWriters,
     pub(crate) target: Option<&'a Capabilities>,
 }
 
@@ -48,16 +50,25 @@ pub(crate) fn of_copy(facts: &CopyFacts<'_>) -> (Guarantee, String) {
             let moves = if facts.strategy == Strategy::Id { "inserts" } else { "inserts, and updates that move the cursor" };
             (Guarantee::G2, format!("commits at the source are serial: {moves} are complete if the database assigns the cursor; deletes are not seen"))
         }
+        // What a transaction wrote is visible before it leaves the lists of both systems: the stress test of late commits is the evidence for that.
         Strategy::Id | Strategy::Timestamp | Strategy::Hybrid if facts.source.is_some_and(|source| source.settles_late_commits) => {
             let moves = if facts.strategy == Strategy::Id { "inserts" } else { "inserts, and updates that move the cursor" };
-            // G2 waits for the long stress test: that a transaction leaves the lists of both systems only after its rows are visible is tested, not proven.
-            let reason = format!("rows of transactions that commit late are read by the next run: {moves} are looked for if the database assigns the cursor; deletes are not seen");
-            (Guarantee::G1, reason)
+            let late = format!("rows of transactions that commit late are read by a later run: {moves} are complete if the database assigns the cursor; deletes are not seen");
+            match facts.sees_writers {
+                SeesWriters::Yes => (Guarantee::G2, late),
+                SeesWriters::Unasked => (Guarantee::G2, format!("{late} (if the source shows this connection who is writing)")),
+                SeesWriters::No(why) => by_lookback(facts.lookback, &format!("{why}: ")),
+            }
         }
-        Strategy::Id | Strategy::Timestamp | Strategy::Hybrid => match facts.lookback {
-            Some(lookback) => (Guarantee::G1, format!("complete if rows become visible at most {lookback} after their cursor value; deletes are not seen")),
-            None => (Guarantee::G1, "complete only if rows become visible in the order of the cursor: there is no `lookback`; deletes are not seen".into()),
-        },
+        Strategy::Id | Strategy::Timestamp | Strategy::Hybrid => by_lookback(facts.lookback, ""),
+    }
+}
+
+/// What holds where late commits are looked for by time only.
+fn by_lookback(lookback: Option<Duration>, why: &str) -> (Guarantee, String) {
+    match lookback {
+        Some(lookback) => (Guarantee::G1, format!("{why}complete if rows become visible at most {lookback} after their cursor value; deletes are not seen")),
+        None => (Guarantee::G1, format!("{why}complete only if rows become visible in the order of the cursor: there is no `lookback`; deletes are not seen")),
     }
 }
 
@@ -67,5 +78,36 @@ pub(crate) fn of_transform<'a>(inputs: impl Iterator<Item = (&'a str, Guarantee)
         None => (Guarantee::G3, "computed from nothing but its own SQL".into()),
         Some((_, Guarantee::G3)) => (Guarantee::G3, "recomputed from complete inputs, each at one version".into()),
         Some((name, level)) => (level, format!("recomputed from whole inputs, each at one version; the weakest is `{name}` with {level}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_commits_are_found_only_where_writers_are_seen() {
+        let source = Capabilities { settles_late_commits: true, ..Capabilities::default() };
+        let level = |sees_writers: SeesWriters| {
+            of_copy(&CopyFacts {
+                strategy: Strategy::Hybrid,
+                mode: LoadMode::Upsert,
+                lookback: None,
+                refresh_last: 1,
+                deletes: Deletes::Ignore,
+                is_files: false,
+                has_key: true,
+                may_have_key: true,
+                source: Some(&source),
+                sees_writers: &sees_writers,
+                target: None,
+            })
+        };
+
+        assert_eq!(level(SeesWriters::Yes).0, Guarantee::G2);
+        let (unasked, reason) = level(SeesWriters::Unasked);
+        assert!(unasked == Guarantee::G2 && reason.ends_with("(if the source shows this connection who is writing)"), "{reason}");
+        let (hidden, reason) = level(SeesWriters::No("no privilege".into()));
+        assert!(hidden == Guarantee::G1 && reason.starts_with("no privilege: complete only if"), "{reason}");
     }
 }

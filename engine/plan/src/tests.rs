@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 use karat_diagnostics::Diagnostic;
 use karat_diagnostics::render::Color;
 use karat_graph::CheckedGraph;
-use karat_plugin_api::{Column, CursorValue, DeclaredType, Generation, Position, SourceSchema, StreamId, Tail};
+use karat_plugin_api::{Column, CursorValue, DeclaredType, Generation, Position, SeesWriters, SourceSchema, StreamId, Tail};
 use karat_spec::model::TableName;
 use karat_spec::{Capabilities, Catalog, Environment, PluginManifest, SourceSet};
 use karat_state::{StateSnapshot, StreamState};
@@ -57,6 +57,7 @@ fn catalog() -> Catalog {
             declared_types_only: false,
             serial_commits: name == "sqlite",
             settles_late_commits: false,
+            parallel_writers: false,
         };
         (name.to_owned(), PluginManifest { name: name.to_owned(), description: String::new(), available: true, capabilities, config: config.clone() })
     };
@@ -82,6 +83,7 @@ fn source(columns: &[(&str, &str, bool)], primary_key: &[&str], rows: Option<u64
         estimated_rows: rows,
         estimated_bytes: rows.map(|rows| rows * 80),
         identity: "market.db".into(),
+        sees_writers: SeesWriters::Unasked,
     }
 }
 

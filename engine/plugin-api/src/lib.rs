@@ -19,7 +19,7 @@ pub use commit::{CommitRecord, CommitRequest, Committed, Generation, StreamId, T
 pub use error::{ConnectorError, ErrorKind};
 pub use plugin::{ConnectContext, Connector, Plugin};
 pub use position::{CursorValue, FileIdentity, Position, Tail, Unsettled};
-pub use schema::{Column, DeclaredType, SourceSchema, TYPE_NAMES, TypeError};
+pub use schema::{Column, DeclaredType, SeesWriters, SourceSchema, TYPE_NAMES, TypeError};
 pub use sink::{DELETED_AT, FileLayout, Load, LoadRequest, NativeTypes, Sink, Staged, StagedFile, TableLayout, TargetObject, WriteMode, WriteProgress};
 pub use source::{BatchStream, ColumnChoice, CursorExpr, ExtraColumns, ReadRequest, ReadStrategy, Source, SourceBatch, SourceObject, SourceRead};
 pub use tail::TailDigest;

@@ -19,6 +19,20 @@ pub struct SourceSchema {
     pub estimated_bytes: Option<u64>,
     /// What identifies this very source and table, so that a restored or exchanged one is noticed.
     pub identity: String,
+    /// Whether the source shows this connection who is writing.
+    pub sees_writers: SeesWriters,
+}
+
+/// Whether a connection is shown the transactions in progress: only then is it known which rows may still be committed late.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SeesWriters {
+    /// Nobody has asked the source, or there is nothing to ask.
+    #[default]
+    Unasked,
+    /// It is.
+    Yes,
+    /// It is not, because of this.
+    No(String),
 }
 
 /// One column.

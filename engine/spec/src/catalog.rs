@@ -46,4 +46,6 @@ pub struct Capabilities {
     pub serial_commits: bool,
     /// True when rows of a transaction that commits after a read, with a smaller cursor value, are found by the next read without a `lookback`.
     pub settles_late_commits: bool,
+    /// True when several connections fill one table at once, as many as `load.workers` says.
+    pub parallel_writers: bool,
 }

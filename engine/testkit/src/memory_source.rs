@@ -8,7 +8,8 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
 use karat_plugin_api::{
-    BatchStream, Column, ConnectorError, CursorExpr, CursorValue, ErrorKind, Position, ReadRequest, ReadStrategy, Source, SourceBatch, SourceObject, SourceRead, SourceSchema, Tail,
+    BatchStream, Column, ConnectorError, CursorExpr, CursorValue, ErrorKind, Position, ReadRequest, ReadStrategy, SeesWriters, Source, SourceBatch, SourceObject, SourceRead,
+    SourceSchema, Tail,
 };
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
@@ -91,6 +92,7 @@ impl Source for MemorySource {
             estimated_rows: Some(self.rows().num_rows() as u64),
             estimated_bytes: None,
             identity: self.identity.clone(),
+            sees_writers: SeesWriters::Unasked,
         })
     }
 

@@ -40,6 +40,7 @@ impl Connector for Files {
             declared_types_only: false,
             serial_commits: false,
             settles_late_commits: false,
+            parallel_writers: false,
         }
     }
 

@@ -38,6 +38,7 @@ impl Connector for Mysql {
             load_modes: ["append", "upsert", "replace", "window"].map(str::to_owned).to_vec(),
             atomic_position: true,
             settles_late_commits: true,
+            parallel_writers: true,
             ..Capabilities::default()
         }
     }

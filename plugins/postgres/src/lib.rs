@@ -39,6 +39,7 @@ impl Connector for Postgres {
             load_modes: ["append", "upsert", "replace", "window"].map(str::to_owned).to_vec(),
             atomic_position: true,
             settles_late_commits: true,
+            parallel_writers: false,
             ..Capabilities::default()
         }
     }

@@ -3,7 +3,7 @@
 use crate::client::quote;
 use crate::error::wrap;
 use crate::schema::arrow_type;
-use karat_plugin_api::{Column, ConnectorError, ErrorKind, SourceObject, SourceSchema};
+use karat_plugin_api::{Column, ConnectorError, ErrorKind, SeesWriters, SourceObject, SourceSchema};
 use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
 use xxhash_rust::xxh3::xxh3_128;
@@ -116,7 +116,7 @@ fn describe_table(connection: &Connection, path: &Path, name: &str) -> Result<De
             .and_then(|()| connection.query_row("SELECT name FROM sqlite_sequence WHERE name = ?1", [&name], |row| row.get(0)).optional().ok().flatten()),
         None => None,
     };
-    let schema = SourceSchema { columns, primary_key, indexes, estimated_rows: None, estimated_bytes: None, identity };
+    let schema = SourceSchema { columns, primary_key, indexes, estimated_rows: None, estimated_bytes: None, identity, sees_writers: SeesWriters::Unasked };
     Ok(Described { from: quote(&name), label: format!("table `{name}`"), schema, unique, autoincrement, table: Some(name), has_rowid })
 }
 
@@ -173,7 +173,7 @@ fn result_columns(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<Co
 }
 
 fn loose_schema(columns: Vec<Column>, identity: String) -> SourceSchema {
-    SourceSchema { columns, primary_key: Vec::new(), indexes: Vec::new(), estimated_rows: None, estimated_bytes: None, identity }
+    SourceSchema { columns, primary_key: Vec::new(), indexes: Vec::new(), estimated_rows: None, estimated_bytes: None, identity, sees_writers: SeesWriters::Unasked }
 }
 
 /// About how many rows and bytes a table has, where that is cheap to say.

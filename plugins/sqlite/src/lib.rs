@@ -45,6 +45,7 @@ impl Connector for Sqlite {
             source_objects: ["table", "query"].map(str::to_owned).to_vec(),
             serial_commits: true,
             settles_late_commits: false,
+            parallel_writers: false,
             ..Capabilities::default()
         }
     }

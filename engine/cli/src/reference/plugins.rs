@@ -29,6 +29,7 @@ pub(super) fn page(manifest: &PluginManifest) -> String {
         ("rows and position become visible in one step", can.atomic_position),
         ("commits at the source are serial", can.serial_commits),
         ("late commits are found without a `lookback`", can.settles_late_commits),
+        ("`load.workers` connections fill one table at once", can.parallel_writers),
     ] {
         let _ = writeln!(text, "| {what} | {} |", if is_true { "yes" } else { "no" });
     }

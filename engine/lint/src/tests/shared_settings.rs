@@ -194,3 +194,16 @@ silver:
     "#]],
     );
 }
+
+#[test]
+fn several_writers_are_for_databases_that_take_them() {
+    let yaml = |plugin: &str| {
+        format!(
+            "version: 1\nconnections:\n  shop: {{ type: sqlite, path: shop.db }}\n  copy: {{ type: {plugin}, url: \"${{COPY_URL}}\" }}\n\
+             bronze:\n  orders:\n    from: {{ connection: shop, table: orders }}\n    to: {{ connection: copy }}\n    load: {{ mode: replace, workers: 2 }}\n"
+        )
+    };
+    let found = |plugin: &str| Project::new(&[("pipelines/shop.yaml", &yaml(plugin))], &[]).text();
+    assert!(found("postgres").contains("`load.workers` of `bronze.orders` has no effect: plugin `postgres` writes with one connection"), "{}", found("postgres"));
+    assert!(!found("mysql").contains("has no effect"), "{}", found("mysql"));
+}

@@ -6,7 +6,7 @@ use crate::copy::reads_declared_columns;
 use crate::findings::{Found, LOCK_CONTRADICTS, LOCKED_OTHERWISE, NOT_A_TABLE, NOT_LOCKED};
 use arrow_schema::DataType;
 use karat_diagnostics::{Diagnostic, did_you_mean};
-use karat_plugin_api::{Column, SourceSchema};
+use karat_plugin_api::{Column, SeesWriters, SourceSchema};
 use karat_spec::model::{BronzeTable, LockedTable, TableName};
 use karat_spec::{Catalog, LOCK_FILE, Lock, ProjectSpec, TableSpec, pointer_part};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -99,6 +99,7 @@ fn schema(lock: &Lock, name: &str, entry: &LockedTable, found: &mut Found<'_>) -
         estimated_rows: entry.rows,
         estimated_bytes: entry.bytes,
         identity: entry.identity.clone(),
+        sees_writers: SeesWriters::Unasked,
     })
 }
 

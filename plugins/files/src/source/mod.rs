@@ -14,7 +14,7 @@ mod widening;
 
 use crate::config::{FileFormat, FilesConfig};
 use async_trait::async_trait;
-use karat_plugin_api::{Column, ConnectContext, ConnectorError, ErrorKind, Position, ReadRequest, ReadStrategy, Source, SourceObject, SourceRead, SourceSchema};
+use karat_plugin_api::{Column, ConnectContext, ConnectorError, ErrorKind, Position, ReadRequest, ReadStrategy, SeesWriters, Source, SourceObject, SourceRead, SourceSchema};
 use listing::{Listing, Subject};
 use reader::FilesRead;
 use std::path::PathBuf;
@@ -77,6 +77,7 @@ impl Source for FilesSource {
                 estimated_rows,
                 estimated_bytes: Some(listing.files.iter().map(|file| file.size).sum()),
                 identity: format!("files:{}", subject.pattern()),
+                sees_writers: SeesWriters::Unasked,
             })
         })
         .await

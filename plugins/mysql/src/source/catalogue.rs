@@ -1,5 +1,6 @@
 //! What the catalogue says of a table, a view or a query.
 
+use super::settle::sees_writers;
 use crate::client::{Family, literal, quote};
 use crate::config::Server;
 use crate::error::{Fault, wrap};
@@ -81,7 +82,15 @@ fn describe_query(session: &mut Session, server: &Server, sql: &str) -> Result<D
         })
         .collect();
     let identity = identity(session, &format!("query {sql}")).map_err(failed)?;
-    let schema = SourceSchema { columns, primary_key: Vec::new(), indexes: Vec::new(), estimated_rows: None, estimated_bytes: None, identity };
+    let schema = SourceSchema {
+        columns,
+        primary_key: Vec::new(),
+        indexes: Vec::new(),
+        estimated_rows: None,
+        estimated_bytes: None,
+        identity,
+        sees_writers: sees_writers(session).map_err(failed)?,
+    };
     Ok(Described { from, label: "the query".into(), schema, indexes: Vec::new(), numbered: Vec::new(), counter: None, has_snapshots: true, is_table: false })
 }
 
@@ -185,6 +194,7 @@ fn describe_table(session: &mut Session, server: &Server, name: &str) -> Result<
         estimated_rows: found.rows,
         estimated_bytes: found.bytes,
         identity,
+        sees_writers: sees_writers(session).map_err(failed)?,
     };
     let label = format!("{} `{}`", if is_view { "view" } else { "table" }, found.name);
     Ok(Described { from, label, schema, indexes, numbered, counter: counted.zip(found.counter), has_snapshots, is_table: !is_view })

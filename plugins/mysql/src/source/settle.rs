@@ -13,11 +13,14 @@
 use super::reader::{Link, SNAPSHOT};
 use crate::client::Family;
 use crate::error::Fault;
-use karat_plugin_api::ConnectorError;
+use crate::wire::Session;
+use karat_plugin_api::{ConnectorError, SeesWriters};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+/// The server's account of its transactions.
+const ACCOUNT: &str = "SHOW ENGINE INNODB STATUS";
 /// Said in place of a list, when a run ended before it could be made.
 pub(crate) const UNLISTED: &str = "unlisted";
 
@@ -104,6 +107,15 @@ pub(crate) fn late_snapshot(link: &mut Link<'_>, earlier: &[String]) -> Result<S
     Ok(Standing::Listed { before, has_caught_up })
 }
 
+/// Whether the user may see who is in progress.
+pub(crate) fn sees_writers(session: &mut Session) -> Result<SeesWriters, Fault> {
+    match session.texts(ACCOUNT) {
+        Ok(_) => Ok(SeesWriters::Yes),
+        Err(Fault::Server { code: 1227 | 1142, .. }) => Ok(SeesWriters::No("the user of this connection lacks the privilege PROCESS".into())),
+        Err(fault) => Err(fault),
+    }
+}
+
 /// Who is in progress, one item each, sorted: `transaction <number> <session>` and `statement <session> <query>`.
 pub(crate) fn list(link: &mut Link<'_>) -> Result<Vec<String>, ConnectorError> {
     Ok(account(link)?.and_then(|account| account.in_progress).unwrap_or_else(|| vec![UNLISTED.into()]))
@@ -159,7 +171,7 @@ impl Account {
 fn account(link: &mut Link<'_>) -> Result<Option<Account>, ConnectorError> {
     // Statements first: one that starts after this look has drawn nothing before it, and one that ends after it leaves its number in the account.
     let running = statements(link)?;
-    let text = match link.session.texts("SHOW ENGINE INNODB STATUS") {
+    let text = match link.session.texts(ACCOUNT) {
         Ok(rows) => rows.into_iter().next().and_then(|row| row.into_iter().nth(2)).flatten().unwrap_or_default(),
         Err(Fault::Server { code: 1227 | 1142, .. }) => return Ok(None),
         Err(fault) => return Err(link.failed(fault)),

@@ -1,8 +1,9 @@
 //! Transactions that draw a value before a read and commit it after: delivered by the next run, once.
 
 use crate::world::{Keyset, World};
-use karat_plugin_api::{Position, Unsettled};
+use karat_plugin_api::{Position, SeesWriters, Source, SourceObject, Unsettled};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -98,6 +99,9 @@ async fn without_the_privilege_nothing_is_tracked() {
     let request = world.keyset_request(&Keyset::by("t", "id", &[]), &Position::Start).await;
     let read = crate::world::read(&source, request).await.unwrap();
     assert_eq!(unsettled(&read.position), None);
+    let seen = async |source: &Arc<dyn Source>| source.describe(&SourceObject::Table("t".into())).await.unwrap().sees_writers;
+    assert!(matches!(seen(&source).await, SeesWriters::No(why) if why.contains("PROCESS")));
+    assert_eq!(seen(&world.source).await, SeesWriters::Yes);
     world.database.execute(&format!("DROP USER reader_{name}"));
 }
 

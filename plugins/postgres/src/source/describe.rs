@@ -6,7 +6,7 @@ use crate::error::{state, wrap};
 use crate::schema::{Native, TypeFacts, native};
 use crate::spelling::{literal, qualified, quote};
 use arrow::datatypes::DataType;
-use karat_plugin_api::{Column, ConnectorError, ErrorKind, SourceObject, SourceSchema};
+use karat_plugin_api::{Column, ConnectorError, ErrorKind, SeesWriters, SourceObject, SourceSchema};
 use sqlx::{AssertSqlSafe, Column as _, Executor, SqlSafeStr, Statement, TypeInfo as _};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -114,8 +114,9 @@ async fn describe_table(session: &mut Session, database: &str, name: &str) -> Re
         }
     }
     let (columns, facts) = columns.into_iter().unzip();
-    let identity = format!("{}:{oid}", database_identity(session).await?);
-    let schema = SourceSchema { columns, primary_key, indexes: lists, estimated_rows: relation.rows, estimated_bytes: relation.bytes, identity };
+    let (database, sees_writers) = about_database(session).await?;
+    let identity = format!("{database}:{oid}");
+    let schema = SourceSchema { columns, primary_key, indexes: lists, estimated_rows: relation.rows, estimated_bytes: relation.bytes, identity, sees_writers };
     Ok(Described {
         from: format!("{} AS source", qualified(&relation.schema, &relation.name)),
         label: format!("{} `{}.{}`", relation.kind_name(), relation.schema, relation.name),
@@ -280,8 +281,9 @@ async fn describe_query(session: &mut Session, sql: &str) -> Result<Described, C
     // The closing parenthesis stands on a line of its own, in case the query ends in a comment.
     let from = format!("({sql}\n) AS source");
     let (columns, facts) = result_columns(session, &format!("SELECT * FROM {from}")).await?.into_iter().unzip();
-    let identity = format!("{}:query {:032x}", database_identity(session).await?, xxh3_128(sql.as_bytes()));
-    let schema = SourceSchema { columns, primary_key: Vec::new(), indexes: Vec::new(), estimated_rows: None, estimated_bytes: None, identity };
+    let (database, sees_writers) = about_database(session).await?;
+    let identity = format!("{database}:query {:032x}", xxh3_128(sql.as_bytes()));
+    let schema = SourceSchema { columns, primary_key: Vec::new(), indexes: Vec::new(), estimated_rows: None, estimated_bytes: None, identity, sees_writers };
     Ok(Described { from, label: "the query".into(), schema, columns: facts, unique: Vec::new(), heap: None })
 }
 
@@ -293,17 +295,20 @@ pub(crate) async fn expression(session: &mut Session, described: &Described, sql
 }
 
 /// What stays the same while a database lives on, and differs in one that took its place: the server's own number and the database's.
-/// A dump that is restored gets new ones; a standby that takes over keeps them.
-async fn database_identity(session: &mut Session) -> Result<String, ConnectorError> {
+/// A dump that is restored gets new ones; a standby that takes over keeps them. And whether the server knows who is writing: a standby does not.
+async fn about_database(session: &mut Session) -> Result<(String, SeesWriters), ConnectorError> {
     let action = "read the identity of the server";
-    let database = session.rows("SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()").await.map_err(|error| wrap(action, error))?;
+    let sql = "SELECT oid, pg_catalog.pg_is_in_recovery() FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()";
+    let database = session.rows(sql).await.map_err(|error| wrap(action, error))?;
+    let is_standby = database.first().is_some_and(|row| row.is_true(1));
+    let sees_writers = if is_standby { SeesWriters::No("a standby does not know which transactions are in progress on its primary".into()) } else { SeesWriters::Yes };
     let number = match session.rows("SELECT system_identifier FROM pg_catalog.pg_control_system()").await {
         Ok(rows) => rows.first().and_then(|row| row.text(0)).unwrap_or("-").to_owned(),
         // Some hosted servers keep it to themselves.
         Err(error) if state(&error) == Some("42501") => "-".to_owned(),
         Err(error) => return Err(wrap(action, error)),
     };
-    Ok(format!("postgres:{number}:{}", database.first().and_then(|row| row.text(0)).unwrap_or("-")))
+    Ok((format!("postgres:{number}:{}", database.first().and_then(|row| row.text(0)).unwrap_or("-")), sees_writers))
 }
 
 async fn not_found(session: &mut Session, database: &str, name: &str) -> Result<ConnectorError, ConnectorError> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const WORKERS: u64 = 4;
-const BATCHES: u64 = 40;
+const BATCHES: u64 = 250;
 const ROWS: i64 = 200;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
