@@ -88,7 +88,7 @@ pub trait DatabaseReader: Send + Sync {
 pub struct PostgresReader(pub Database);
 
 /// [`DatabaseReader`] of a MariaDB.
-pub struct MariaDbReader(pub Database);
+pub struct MysqlReader(pub Database);
 
 impl DatabaseReader for PostgresReader {
     fn database(&self) -> &Database {
@@ -124,7 +124,7 @@ impl DatabaseReader for PostgresReader {
     }
 }
 
-impl DatabaseReader for MariaDbReader {
+impl DatabaseReader for MysqlReader {
     fn database(&self) -> &Database {
         &self.0
     }

@@ -52,8 +52,9 @@ fn wanted_column(request: &LoadRequest, field: &Field, is_key: bool, dialect: Di
         return Err(ConnectorError::new(ErrorKind::SchemaMismatch, format!("`{}` is no name for a column of MySQL", field.name()))
             .with_help("rename it in a query: at most 64 characters, not ending in a space"));
     }
-    let declaration = match native(request, field.name()).filter(|declared| !is_key || is_indexable(declared)) {
-        Some(declared) => declared.to_owned(),
+    let declared = native(request, field.name()).filter(|declared| !is_key || is_indexable(declared));
+    let declaration = match declared.and_then(|declared| dialect.adopt(declared)) {
+        Some(declared) => declared,
         None => column::declare(field, is_key, dialect)?,
     };
     let kind = column::parse(&declaration, charset_of(&declaration)).ok_or_else(|| {

@@ -7,7 +7,7 @@ use karat_plugin_api::{
     TableLayout, TargetObject, TargetState, WriteMode,
 };
 use karat_testkit::Skip;
-use karat_testkit::servers::{ChaosProxy, Database, MariaDbServer};
+use karat_testkit::servers::{ChaosProxy, Database, MysqlServer};
 use std::sync::Arc;
 
 /// Opens the plugin on a URL.
@@ -26,7 +26,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Result<Self, Skip> {
-        Ok(Self::over(MariaDbServer::shared()?.database()))
+        Ok(Self::over(MysqlServer::shared()?.database()))
     }
 
     pub(crate) fn over(database: Database) -> Self {
