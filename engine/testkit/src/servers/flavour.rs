@@ -100,7 +100,7 @@ fn mariadb() -> Result<Installation, Skip> {
         install_arguments: owned(&["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]),
         // The log is copied with the data folder; its default size would be most of that.
         own: owned(&["--innodb-log-file-size=32M"]),
-        running: owned(&["--max-recursive-iterations=1000000"]),
+        running: owned(&["--max-recursive-iterations=1000000", "--skip-name-resolve"]),
         without_tls: &[],
         lasting: &[],
     })
@@ -112,7 +112,7 @@ fn mysql() -> Result<Installation, Skip> {
         None => unpacked(&cache_folder().map(|cache| cache.join("mysql-server")).unwrap_or_default())
             .ok_or_else(|| Skip::because("no MySQL of its makers; tests/run unpacks one where it can"))?,
     };
-    own.extend(owned(&["--innodb-redo-log-capacity=32M", "--mysqlx=OFF"]));
+    own.extend(owned(&["--innodb-redo-log-capacity=32M", "--mysqlx=OFF", "--secure-file-priv="]));
     if rustix::process::geteuid().is_root() {
         // It lies below the home of root, where the account of a server may not look.
         own.push("--user=root".into());
@@ -125,7 +125,7 @@ fn mysql() -> Result<Installation, Skip> {
         account: None,
         install_arguments: owned(&["--initialize-insecure"]),
         own,
-        // Logged as replicas want it, which also forbids some statements.
+        // Logged as replicas want it, which also forbids some statements. Names are resolved: the user root is one of `localhost`, which 127.0.0.1 then is.
         running: owned(&["--cte-max-recursion-depth=1000000", "--performance-schema=OFF", "--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--sync-binlog=0"]),
         without_tls: &["--tls-version="],
         lasting: &["lower-case-table-names"],

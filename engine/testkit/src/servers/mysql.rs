@@ -194,7 +194,7 @@ fn arguments(installation: &Installation, home: &Home, port: u16, (certificates,
         format!("--pid-file={}", home.path().join("mysql.pid").display()),
         format!("--port={port}"),
     ]);
-    let fixed = ["--bind-address=127.0.0.1", "--skip-name-resolve", "--local-infile=1", "--character-set-server=utf8mb4", "--server-id=1", "--max-connections=200"];
+    let fixed = ["--bind-address=127.0.0.1", "--local-infile=1", "--character-set-server=utf8mb4", "--server-id=1", "--max-connections=200"];
     arguments.extend(fixed.map(String::from));
     // A killed process loses nothing that the kernel has; only a power cut would.
     arguments.extend(["--innodb-buffer-pool-size=128M", "--innodb-flush-log-at-trx-commit=2"].map(String::from));
