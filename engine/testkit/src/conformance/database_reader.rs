@@ -136,8 +136,8 @@ impl DatabaseReader for MysqlReader {
     fn expression(&self, column: &str, form: Form) -> String {
         match form {
             Form::Boolean | Form::Number => column.to_owned(),
-            // A `float` as text has six digits.
-            Form::Float | Form::Single => format!("CAST({column} AS double)"),
+            // A `float` as text has six digits, and the text of a negative number has no room for all digits before a long exponent.
+            Form::Float | Form::Single => format!("IF({column} < 0, CONCAT('-', -CAST({column} AS double)), CAST({column} AS double))"),
             Form::Text => format!("lower(hex(convert({column} USING utf8mb4)))"),
             Form::Bytes => format!("lower(hex({column}))"),
             Form::Date => format!("date_format({column}, '%Y-%m-%d')"),

@@ -168,7 +168,8 @@ impl Merge {
             let name = quote(&column.name);
             let bytes = match column.kind {
                 // As text these would lose digits, or be bytes that look like them.
-                Kind::Float | Kind::Double => format!("CAST({name} + 0e0 AS BINARY)"),
+                // A text has no room for all digits of a negative number with a long exponent; that of its amount has.
+                Kind::Float | Kind::Double => format!("CAST(CONCAT({name} + 0e0, ':', ABS({name} + 0e0)) AS BINARY)"),
                 Kind::Bit { .. } => format!("CAST({name} + 0 AS BINARY)"),
                 _ => format!("CAST({name} AS BINARY)"),
             };
