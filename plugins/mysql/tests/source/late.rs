@@ -86,7 +86,8 @@ async fn a_session_that_always_runs_something_holds_nothing_up() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut session = world.database.session();
-            session.send(&"DO SLEEP(0.05);".repeat(2_000));
+            // With a character that the catalogue of MySQL cannot show.
+            session.send(&"DO SLEEP(0.05), '😀';".repeat(2_000));
             while !done.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(20));
             }
