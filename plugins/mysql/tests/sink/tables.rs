@@ -1,6 +1,6 @@
 //! What a target must be, how it is made, and how it changes.
 
-use crate::world::{World, load, rows, schema, staged};
+use crate::world::{World, load, open_sink, rows, schema, staged};
 use arrow::array::{ArrayRef, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use karat_plugin_api::{ErrorKind, LoadRequest, NativeTypes, TableLayout, TargetState, WriteMode};
@@ -53,6 +53,28 @@ async fn what_no_transaction_could_write_is_refused_with_the_cure() {
         assert_eq!(error.kind(), ErrorKind::Refused, "{made}: {}", error.chain());
         assert!(error.help().unwrap().contains(cure), "{made}: {:?}", error.help());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_privileges_that_the_manual_names_are_enough() {
+    let world = world!("the_privileges_that_the_manual_names_are_enough");
+    let name = world.database.name();
+    world.database.execute(&format!(
+        "CREATE USER writer_{name} IDENTIFIED BY 'pw'; \
+         GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, CREATE TEMPORARY TABLES, LOCK TABLES ON {name}.* TO writer_{name};"
+    ));
+    let sink = open_sink(&world.database.url().replace("root@", &format!("writer_{name}:pw@")));
+    let diff = WriteMode::Diff { key: vec!["id".into()], deletes: karat_spec::model::Deletes::Hard, max_delete: 1.0 };
+    for (generation, seq, mode) in [(1, 1, WriteMode::Replace), (1, 2, upsert()), (1, 3, append()), (1, 4, diff), (2, 1, WriteMode::Replace)] {
+        let (attempt, at) = (format!("{generation}-{seq}"), i64::try_from(seq).unwrap());
+        let mut request = world.request(mode.clone(), generation, 1, &attempt);
+        (request.table.table_lock, request.table.disable_indexes) = (seq == 2, seq == 3);
+
+        let loaded = load(&sink, request, rows(&[(at, Some("x"))]), world.commit(generation, seq, &attempt, at - 1, at)).await;
+
+        assert!(loaded.is_ok(), "{mode:?}: {}", loaded.unwrap_err().chain());
+    }
+    world.database.execute(&format!("DROP USER writer_{name};"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
