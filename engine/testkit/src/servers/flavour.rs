@@ -126,7 +126,14 @@ fn mysql() -> Result<Installation, Skip> {
         install_arguments: owned(&["--initialize-insecure"]),
         own,
         // Logged as replicas want it, which also forbids some statements. Names are resolved: the user root is one of `localhost`, which 127.0.0.1 then is.
-        running: owned(&["--cte-max-recursion-depth=1000000", "--performance-schema=OFF", "--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--sync-binlog=0"]),
+        running: owned(&[
+            "--cte-max-recursion-depth=1000000",
+            "--performance-schema=OFF",
+            "--gtid-mode=ON",
+            "--enforce-gtid-consistency=ON",
+            "--sync-binlog=0",
+            "--innodb-flush-method=nosync",
+        ]),
         without_tls: &["--tls-version="],
         lasting: &["lower-case-table-names"],
     })
