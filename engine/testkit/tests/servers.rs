@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 use karat_testkit::Skip;
-use karat_testkit::servers::{ChaosProxy, Cut, Direction, MariaDbServer, PostgresServer, ServerOptions};
+use karat_testkit::servers::{ChaosProxy, Cut, Direction, MysqlServer, PostgresServer, ServerOptions, numbers};
 
 fn or_skip<T>(test: &str, server: Result<T, Skip>) -> Option<T> {
     server.inspect_err(|skip| skip.report(test)).ok()
@@ -21,8 +21,8 @@ fn a_postgresql_answers_in_one_database_per_test() {
 }
 
 #[test]
-fn a_mariadb_answers_in_one_database_per_test() {
-    let Some(server) = or_skip("a_mariadb_answers_in_one_database_per_test", MariaDbServer::shared()) else { return };
+fn a_mysql_answers_in_one_database_per_test() {
+    let Some(server) = or_skip("a_mysql_answers_in_one_database_per_test", MysqlServer::shared()) else { return };
     let (one, other) = (server.database(), server.database());
 
     one.execute(r"CREATE TABLE t (id int, name text); INSERT INTO t VALUES (1, 'a\tb\\c\nd'), (2, NULL);");
@@ -42,7 +42,7 @@ fn a_session_holds_its_transaction_open() {
         session.execute("COMMIT");
         assert_eq!(database.query("SELECT count(*) FROM t"), "1\n");
     }
-    if let Some(server) = or_skip("a_session_holds_its_transaction_open", MariaDbServer::shared()) {
+    if let Some(server) = or_skip("a_session_holds_its_transaction_open", MysqlServer::shared()) {
         let database = server.database();
         database.execute("CREATE TABLE t (id int)");
         let mut session = database.session();
@@ -64,8 +64,8 @@ fn what_was_committed_survives_a_kill_and_a_restart() {
         server.restart();
         assert_eq!(server.query("SELECT count(*) FROM t"), "1000\n");
     }
-    if let Some(server) = or_skip("what_was_committed_survives_a_kill_and_a_restart", MariaDbServer::start()) {
-        server.execute("CREATE DATABASE d; USE d; CREATE TABLE t AS SELECT seq AS id FROM seq_1_to_1000");
+    if let Some(server) = or_skip("what_was_committed_survives_a_kill_and_a_restart", MysqlServer::start()) {
+        server.execute(&format!("CREATE DATABASE d; USE d; CREATE TABLE t AS SELECT seq AS id FROM {}", numbers(1_000)));
         server.kill();
         server.restart();
         assert_eq!(server.query("SELECT count(*) FROM d.t"), "1000\n");
@@ -81,8 +81,8 @@ fn options_reach_the_server() {
         assert_eq!(server.query("SELECT current_setting('ssl'), current_setting('max_connections')"), "on\t17\n");
         assert!(server.authority().unwrap().is_file());
     }
-    if let Some(server) = or_skip("options_reach_the_server", MariaDbServer::start_with(&options())) {
-        assert_eq!(server.query("SELECT @@have_ssl, @@max_connections"), "YES\t17\n");
+    if let Some(server) = or_skip("options_reach_the_server", MysqlServer::start_with(&options())) {
+        assert_eq!(server.query("SELECT @@require_secure_transport, @@max_connections"), "1\t17\n");
         assert!(server.authority().unwrap().is_file());
     }
 }

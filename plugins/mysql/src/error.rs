@@ -106,6 +106,9 @@ fn judge_code(code: u16, state: &str, message: &str) -> (ErrorKind, Option<&'sta
         1317 => (ErrorKind::Busy, Some("somebody stopped the statement at the server")),
         1969 | 3024 => (ErrorKind::Busy, Some("the server limits how long statements may run (`max_statement_time`, `max_execution_time`)")),
         1053 | 1077..=1079 | 1152 | 1154..=1161 | 1184 | 1927 | 2002 | 2003 | 2005 | 2006 | 2013 | 2055 | 4031 => (ErrorKind::Unreachable, None),
+        3750 => {
+            (ErrorKind::BadConfiguration, Some("give the table a `key`, or set `sql_generate_invisible_primary_key` at the server, which takes no table without a primary key"))
+        }
         1049 => (ErrorKind::NotFound, Some("correct `database`, or create it")),
         1051 | 1146 => (ErrorKind::NotFound, None),
         1054 => (ErrorKind::SchemaMismatch, Some("run `karat lock` to see what changed at the source")),

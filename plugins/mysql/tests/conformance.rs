@@ -5,14 +5,15 @@
 use karat_plugin_api::{ConnectContext, CursorExpr, Plugin, ReadStrategy, SourceObject};
 use karat_spec::model::NullCursor;
 use karat_testkit::conformance::source::SourceUnderTest;
-use karat_testkit::servers::MariaDbServer;
+use karat_testkit::servers::{MysqlServer, numbers};
 
 fn numbered_rows() -> Option<SourceUnderTest> {
-    let database = MariaDbServer::shared().map_err(|skip| skip.report("the conformance of the source")).ok()?.database();
-    database.execute(
+    let database = MysqlServer::shared().map_err(|skip| skip.report("the conformance of the source")).ok()?.database();
+    database.execute(&format!(
         "CREATE TABLE t (id INT PRIMARY KEY, changed INT NOT NULL, name TEXT); \
-         INSERT INTO t SELECT seq, seq DIV 4, CONCAT('name ', seq) FROM seq_1_to_40",
-    );
+         INSERT INTO t SELECT seq, seq DIV 4, CONCAT('name ', seq) FROM {}",
+        numbers(40)
+    ));
     let folder = tempfile::tempdir().unwrap();
     let context = ConnectContext { root: folder.path().to_owned(), scratch: folder.path().to_owned() };
     let settings = serde_json::json!({"url": database.url()});

@@ -69,9 +69,9 @@ macro_rules! pairs {
 
 pairs! {
     postgres_to_delta: PostgreSql to None;
-    mariadb_to_delta: MariaDb to None;
+    mysql_to_delta: MySql to None;
     postgres_to_postgres: PostgreSql to Some(System::PostgreSql);
-    mariadb_to_mariadb: MariaDb to Some(System::MariaDb);
-    postgres_to_mariadb: PostgreSql to Some(System::MariaDb);
-    mariadb_to_postgres: MariaDb to Some(System::PostgreSql);
+    mysql_to_mysql: MySql to Some(System::MySql);
+    postgres_to_mysql: PostgreSql to Some(System::MySql);
+    mysql_to_postgres: MySql to Some(System::PostgreSql);
 }

@@ -4,7 +4,7 @@ use super::{Pair, Stand, System};
 
 /// To a server of each kind.
 fn pairs(source: System) -> [Pair; 2] {
-    [Pair(source, Some(System::PostgreSql)), Pair(source, Some(System::MariaDb))]
+    [Pair(source, Some(System::PostgreSql)), Pair(source, Some(System::MySql))]
 }
 
 /// Does something to the source; the next run must refuse, name the table, and leave the target as it is.
@@ -142,7 +142,7 @@ fn a_source_that_went_backwards_is_not_read_on(source: System, test: &str) {
         database.execute("DELETE FROM orders WHERE id > 500;");
         database.execute(match source {
             System::PostgreSql => "SELECT setval('orders_id_seq', 500);",
-            System::MariaDb => "ALTER TABLE orders AUTO_INCREMENT = 501;",
+            System::MySql => "ALTER TABLE orders AUTO_INCREMENT = 501;",
         });
         database.execute("INSERT INTO orders (customer) VALUES ('another 501'), ('another 502');");
     });
@@ -151,7 +151,7 @@ fn a_source_that_went_backwards_is_not_read_on(source: System, test: &str) {
 /// A backup of the target is older than state: the rows in between would be missing for ever.
 #[test]
 fn a_restored_target_is_not_written_from_the_newer_position() {
-    let pair = Pair(System::MariaDb, Some(System::PostgreSql));
+    let pair = Pair(System::MySql, Some(System::PostgreSql));
     let test = "databases::guards::a_restored_target_is_not_written_from_the_newer_position";
     let Some(stand) = Stand::new(pair, "{ strategy: id, cursor: id }", "{ mode: append }", test) else { return };
     let server = karat_testkit::servers::PostgresServer::shared().expect("the stand has one");
@@ -178,8 +178,8 @@ macro_rules! guards {
             $(#[test] fn $name() { super::$name(super::System::PostgreSql, concat!(module_path!(), "::", stringify!($name))); })+
         }
 
-        mod mariadb {
-            $(#[test] fn $name() { super::$name(super::System::MariaDb, concat!(module_path!(), "::", stringify!($name))); })+
+        mod mysql {
+            $(#[test] fn $name() { super::$name(super::System::MySql, concat!(module_path!(), "::", stringify!($name))); })+
         }
     };
 }

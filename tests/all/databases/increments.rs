@@ -2,7 +2,7 @@
 
 use super::{Pair, Servers, Stand, System};
 
-const TARGETS: [Option<System>; 3] = [Some(System::PostgreSql), Some(System::MariaDb), None];
+const TARGETS: [Option<System>; 3] = [Some(System::PostgreSql), Some(System::MySql), None];
 
 fn new_rows_are_appended(source: System, cdc: &str, test: &str) {
     let Some(servers) = Servers::start(test) else { return };
@@ -151,5 +151,5 @@ macro_rules! sources {
 
 sources! {
     postgres: PostgreSql;
-    mariadb: MariaDb;
+    mysql: MySql;
 }

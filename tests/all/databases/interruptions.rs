@@ -3,8 +3,8 @@
 //! `KARAT_KILLS` makes more of them.
 
 use super::{Pair, Stand, System};
-use karat_testkit::conformance::database_reader::{DatabaseReader, MariaDbReader, PostgresReader};
-use karat_testkit::servers::{ChaosProxy, Cut, Direction, MariaDbServer, PostgresServer};
+use karat_testkit::conformance::database_reader::{DatabaseReader, MysqlReader, PostgresReader};
+use karat_testkit::servers::{ChaosProxy, Cut, Direction, MysqlServer, PostgresServer};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
@@ -24,14 +24,14 @@ fn times() -> u64 {
 /// A server of the test's own, which may be restarted and killed.
 enum Server {
     PostgreSql(PostgresServer),
-    MariaDb(MariaDbServer),
+    MySql(MysqlServer),
 }
 
 impl Server {
     fn start(system: System, test: &str) -> Option<Self> {
         let server = match system {
             System::PostgreSql => PostgresServer::start().map(Self::PostgreSql),
-            System::MariaDb => MariaDbServer::start().map(Self::MariaDb),
+            System::MySql => MysqlServer::start().map(Self::MySql),
         };
         server.inspect_err(|skip| skip.report(test)).ok()
     }
@@ -39,21 +39,21 @@ impl Server {
     fn database(&self) -> Box<dyn DatabaseReader> {
         match self {
             Self::PostgreSql(server) => Box::new(PostgresReader(server.database())),
-            Self::MariaDb(server) => Box::new(MariaDbReader(server.database())),
+            Self::MySql(server) => Box::new(MysqlReader(server.database())),
         }
     }
 
     fn kill(&self) {
         match self {
             Self::PostgreSql(server) => server.kill(),
-            Self::MariaDb(server) => server.kill(),
+            Self::MySql(server) => server.kill(),
         }
     }
 
     fn restart(&self) {
         match self {
             Self::PostgreSql(server) => server.restart(),
-            Self::MariaDb(server) => server.restart(),
+            Self::MySql(server) => server.restart(),
         }
     }
 }
@@ -106,8 +106,8 @@ fn a_killed_run_is_made_whole_by_the_next_on_postgres() {
 }
 
 #[test]
-fn a_killed_run_is_made_whole_by_the_next_on_mariadb() {
-    a_killed_run_is_made_whole_by_the_next(System::MariaDb);
+fn a_killed_run_is_made_whole_by_the_next_on_mysql() {
+    a_killed_run_is_made_whole_by_the_next(System::MySql);
 }
 
 fn a_server_that_goes_and_comes_back_costs_nothing(system: System) {
@@ -136,8 +136,8 @@ fn a_postgres_that_goes_and_comes_back_costs_nothing() {
 }
 
 #[test]
-fn a_mariadb_that_goes_and_comes_back_costs_nothing() {
-    a_server_that_goes_and_comes_back_costs_nothing(System::MariaDb);
+fn a_mysql_that_goes_and_comes_back_costs_nothing() {
+    a_server_that_goes_and_comes_back_costs_nothing(System::MySql);
 }
 
 /// A connection that is cut once: the run gets over it, or ends with an error; the next one makes it whole.
@@ -181,8 +181,8 @@ fn a_connection_cut_in_the_middle_costs_nothing_on_postgres() {
 }
 
 #[test]
-fn a_connection_cut_in_the_middle_costs_nothing_on_mariadb() {
-    a_connection_cut_in_the_middle_costs_nothing(System::MariaDb);
+fn a_connection_cut_in_the_middle_costs_nothing_on_mysql() {
+    a_connection_cut_in_the_middle_costs_nothing(System::MySql);
 }
 
 fn a_commit_whose_request_or_reply_is_lost_counts_once(system: System) {
@@ -193,7 +193,7 @@ fn a_commit_whose_request_or_reply_is_lost_counts_once(system: System) {
         cut_once((&server, system), way, Proxied::Target, Cut::before(Direction::ToServer, b"COMMIT"), "a lost commit");
         cut_once((&server, system), way, Proxied::Target, Cut::reply_to(b"COMMIT"), "a commit whose reply was lost");
     }
-    if system == System::MariaDb {
+    if system == System::MySql {
         cut_once((&server, system), WAYS[2], Proxied::Target, Cut::before(Direction::ToServer, b"RENAME"), "a lost swap");
         cut_once((&server, system), WAYS[2], Proxied::Target, Cut::reply_to(b"RENAME"), "a swap whose reply was lost");
     }
@@ -205,6 +205,6 @@ fn a_commit_whose_request_or_reply_is_lost_counts_once_on_postgres() {
 }
 
 #[test]
-fn a_commit_whose_request_or_reply_is_lost_counts_once_on_mariadb() {
-    a_commit_whose_request_or_reply_is_lost_counts_once(System::MariaDb);
+fn a_commit_whose_request_or_reply_is_lost_counts_once_on_mysql() {
+    a_commit_whose_request_or_reply_is_lost_counts_once(System::MySql);
 }

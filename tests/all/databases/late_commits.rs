@@ -113,8 +113,8 @@ stress! {
     postgres_by_timestamp: PostgreSql to Some(System::PostgreSql), TIMESTAMP, "{ mode: append }", Inserts;
     postgres_by_hybrid: PostgreSql to Some(System::PostgreSql), HYBRID, "{ mode: upsert }", InsertsAndUpdates;
     postgres_by_id_into_the_lake: PostgreSql to None, ID, "{ mode: append }", Inserts;
-    mariadb_by_id: MariaDb to Some(System::MariaDb), ID, "{ mode: append }", Inserts;
-    mariadb_by_timestamp: MariaDb to Some(System::MariaDb), TIMESTAMP, "{ mode: append }", Inserts;
-    mariadb_by_hybrid: MariaDb to Some(System::MariaDb), HYBRID, "{ mode: upsert }", InsertsAndUpdates;
-    mariadb_by_hybrid_into_the_lake: MariaDb to None, HYBRID, "{ mode: upsert }", InsertsAndUpdates;
+    mysql_by_id: MySql to Some(System::MySql), ID, "{ mode: append }", Inserts;
+    mysql_by_timestamp: MySql to Some(System::MySql), TIMESTAMP, "{ mode: append }", Inserts;
+    mysql_by_hybrid: MySql to Some(System::MySql), HYBRID, "{ mode: upsert }", InsertsAndUpdates;
+    mysql_by_hybrid_into_the_lake: MySql to None, HYBRID, "{ mode: upsert }", InsertsAndUpdates;
 }

@@ -4,15 +4,15 @@ use crate::karat::Karat;
 use crate::market::rows;
 use crate::project::Project;
 use crate::reader::Reader;
-use karat_testkit::conformance::database_reader::{DatabaseReader, Form, MariaDbReader, PostgresReader};
-use karat_testkit::servers::{ChaosProxy, MariaDbServer, PostgresServer};
+use karat_testkit::conformance::database_reader::{DatabaseReader, Form, MysqlReader, PostgresReader};
+use karat_testkit::servers::{ChaosProxy, MysqlServer, PostgresServer};
 use std::fmt::Write;
 
 /// A kind of server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum System {
     PostgreSql,
-    MariaDb,
+    MySql,
 }
 
 /// From where to where; `None` is the lake.
@@ -35,7 +35,7 @@ impl System {
     pub(crate) fn database(self, test: &str) -> Option<Box<dyn DatabaseReader>> {
         let database = match self {
             Self::PostgreSql => PostgresServer::shared().map(|server| Box::new(PostgresReader(server.database())) as Box<dyn DatabaseReader>),
-            Self::MariaDb => MariaDbServer::shared().map(|server| Box::new(MariaDbReader(server.database())) as Box<dyn DatabaseReader>),
+            Self::MySql => MysqlServer::shared().map(|server| Box::new(MysqlReader(server.database())) as Box<dyn DatabaseReader>),
         };
         database.inspect_err(|skip| skip.report(test)).ok()
     }
@@ -46,7 +46,7 @@ impl System {
                 "CREATE TABLE orders (id bigserial PRIMARY KEY, customer text, amount numeric(12,2) NOT NULL DEFAULT 0, flag boolean, day date, payload bytea,
                  updated_at timestamptz NOT NULL DEFAULT now()); CREATE INDEX ON orders (updated_at, id);"
             }
-            Self::MariaDb => {
+            Self::MySql => {
                 "CREATE TABLE orders (id bigint AUTO_INCREMENT PRIMARY KEY, customer varchar(200), amount decimal(12,2) NOT NULL DEFAULT 0, flag tinyint(1), day date,
                  payload varbinary(100), updated_at datetime(6) NOT NULL DEFAULT current_timestamp(6), KEY (updated_at, id));"
             }
@@ -56,14 +56,14 @@ impl System {
     fn name(self) -> &'static str {
         match self {
             Self::PostgreSql => "postgres",
-            Self::MariaDb => "mysql",
+            Self::MySql => "mysql",
         }
     }
 
     fn bytes(self, hex: &str) -> String {
         match self {
             Self::PostgreSql => format!("decode('{hex}', 'hex')"),
-            Self::MariaDb => format!("unhex('{hex}')"),
+            Self::MySql => format!("unhex('{hex}')"),
         }
     }
 
@@ -72,7 +72,7 @@ impl System {
         let seconds = format!("{}.{:03}", millis / 1_000, millis % 1_000);
         match self {
             Self::PostgreSql => format!("SELECT pg_sleep({seconds});"),
-            Self::MariaDb => format!("DO sleep({seconds});"),
+            Self::MySql => format!("DO sleep({seconds});"),
         }
     }
 
@@ -97,20 +97,20 @@ impl System {
 /// Servers that no other test uses, for tests that count what is read: a transaction of somebody else makes a run read more, and rightly so.
 pub(crate) struct Servers {
     postgres: PostgresServer,
-    mariadb: MariaDbServer,
+    mysql: MysqlServer,
 }
 
 impl Servers {
     /// Both; `None`, loudly, where they are not installed.
     pub(crate) fn start(test: &str) -> Option<Self> {
-        let started = PostgresServer::start().and_then(|postgres| Ok(Self { postgres, mariadb: MariaDbServer::start()? }));
+        let started = PostgresServer::start().and_then(|postgres| Ok(Self { postgres, mysql: MysqlServer::start()? }));
         started.inspect_err(|skip| skip.report(test)).ok()
     }
 
     fn database(&self, system: System) -> Box<dyn DatabaseReader> {
         match system {
             System::PostgreSql => Box::new(PostgresReader(self.postgres.database())),
-            System::MariaDb => Box::new(MariaDbReader(self.mariadb.database())),
+            System::MySql => Box::new(MysqlReader(self.mysql.database())),
         }
     }
 }

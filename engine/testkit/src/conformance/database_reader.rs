@@ -27,6 +27,9 @@ pub enum Form {
     TimestampUtc,
 }
 
+/// Stands between a floating-point number as a database wrote it, and what that leaves out.
+const REST: char = '|';
+
 impl Form {
     /// The same text for the same value, however a database writes it.
     #[must_use]
@@ -34,7 +37,10 @@ impl Form {
         match self {
             Self::Boolean => if ["1", "t", "true"].contains(&text) { "1" } else { "0" }.to_owned(),
             Self::Number if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-            Self::Float => text.parse::<f64>().map_or_else(|_| text.to_owned(), |value| value.to_string()),
+            Self::Float => {
+                let (most, rest) = text.split_once(REST).unwrap_or((text, "0"));
+                most.parse::<f64>().and_then(|most| Ok(most + rest.parse::<f64>()?)).map_or_else(|_| text.to_owned(), |value| value.to_string())
+            }
             Self::Single => text.parse::<f32>().map_or_else(|_| text.to_owned(), |value| value.to_string()),
             Self::Number | Self::Text | Self::Bytes | Self::Date | Self::Time | Self::Timestamp | Self::TimestampUtc => text.to_owned(),
         }
@@ -88,7 +94,7 @@ pub trait DatabaseReader: Send + Sync {
 pub struct PostgresReader(pub Database);
 
 /// [`DatabaseReader`] of a MariaDB.
-pub struct MariaDbReader(pub Database);
+pub struct MysqlReader(pub Database);
 
 impl DatabaseReader for PostgresReader {
     fn database(&self) -> &Database {
@@ -124,7 +130,7 @@ impl DatabaseReader for PostgresReader {
     }
 }
 
-impl DatabaseReader for MariaDbReader {
+impl DatabaseReader for MysqlReader {
     fn database(&self) -> &Database {
         &self.0
     }
@@ -137,7 +143,12 @@ impl DatabaseReader for MariaDbReader {
         match form {
             Form::Boolean | Form::Number => column.to_owned(),
             // A `float` as text has six digits.
-            Form::Float | Form::Single => format!("CAST({column} AS double)"),
+            Form::Single => format!("CAST({column} AS double)"),
+            // A text has no room for all digits before a long exponent.
+            Form::Float => {
+                let most = format!("CONCAT(IF({column} < 0, '-', ''), ABS({column}))");
+                format!("CONCAT({most}, '{REST}', {column} - CAST({most} AS double))")
+            }
             Form::Text => format!("lower(hex(convert({column} USING utf8mb4)))"),
             Form::Bytes => format!("lower(hex({column}))"),
             Form::Date => format!("date_format({column}, '%Y-%m-%d')"),

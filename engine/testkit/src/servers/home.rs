@@ -107,7 +107,7 @@ impl Home {
 
     /// Fills the data folder: by `initialise`, or with a copy of what an earlier call with the same `version` made. Databases take seconds for it.
     pub(super) fn fill_data(&self, version: &str, initialise: impl FnOnce()) {
-        let Some(cache) = cache_folder() else { return initialise() };
+        let Some(cache) = cache_folder().map(|cache| cache.join("servers")) else { return initialise() };
         let owner = self.account.map_or_else(|| rustix::process::geteuid().as_raw(), |account| account.uid);
         let name: String = format!("{version}-{owner}").chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' }).collect();
         let kept = cache.join(&name);
@@ -155,7 +155,8 @@ fn copy(from: &Path, to: &Path) {
     run(Command::new("cp").current_dir(parent).args(["--archive", "--reflink=auto", "--sparse=always"]).arg(from).arg(to));
 }
 
-fn cache_folder() -> Option<PathBuf> {
+/// What this project keeps between runs of its tests.
+pub(super) fn cache_folder() -> Option<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-    Some(base.join("karat/servers"))
+    Some(base.join("karat"))
 }

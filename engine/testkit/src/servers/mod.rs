@@ -1,9 +1,9 @@
-//! Private database servers for tests: PostgreSQL and MariaDB from Debian's packages, each in a temporary folder on a free port, and a proxy that
+//! Private database servers for tests: PostgreSQL, and MariaDB or MySQL, from Debian's packages, each in a temporary folder on a free port, and a proxy that
 //! breaks connections on purpose.
 //!
 //! Servers are driven by their own client programs, so tests need no driver, and what they see is not what a plugin under test made of it.
 //! Nothing outlives the test process, however it ends: a watching process stops the server and removes its folder (`home.rs`).
-//! As root the servers run as the users `postgres` and `mysql`. Read next: `postgres.rs`, `database.rs`, `chaos_proxy.rs`.
+//! As root the servers run as the users `postgres` and `mysql`. Read next: `postgres.rs`, `mysql.rs`, `flavour.rs`, `database.rs`, `chaos_proxy.rs`.
 //!
 //! ```no_run
 //! # use karat_testkit::servers::PostgresServer;
@@ -23,8 +23,9 @@ mod chaos_rules;
 mod client;
 mod daemon;
 mod database;
+mod flavour;
 mod home;
-mod mariadb;
+mod mysql;
 mod options;
 mod postgres;
 mod programs;
@@ -33,7 +34,8 @@ mod session;
 pub use chaos_proxy::ChaosProxy;
 pub use chaos_rules::{Cut, Direction};
 pub use database::Database;
-pub use mariadb::MariaDbServer;
+pub use flavour::Flavour;
+pub use mysql::{MysqlServer, numbers};
 pub use options::ServerOptions;
 pub use postgres::PostgresServer;
 pub use session::Session;

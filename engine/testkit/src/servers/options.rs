@@ -22,4 +22,9 @@ impl ServerOptions {
         self.settings.push((name.into(), value.into()));
         self
     }
+
+    /// The settings as arguments.
+    pub(super) fn arguments(&self) -> impl Iterator<Item = String> {
+        self.settings.iter().map(|(name, value)| format!("--{name}={value}"))
+    }
 }

@@ -1,5 +1,6 @@
 //! Where a server's programs lie, and as whom they run.
 
+use super::home::Home;
 use crate::skip::Skip;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,40 @@ impl Account {
         if let Some(account) = account {
             command.uid(account.uid).gid(account.gid);
         }
+        command
+    }
+}
+
+/// A program, and what must stand before its arguments, such as the program itself behind its loader.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    pub(super) first: Vec<String>,
+}
+
+impl From<PathBuf> for Program {
+    fn from(path: PathBuf) -> Self {
+        Self { path, first: Vec::new() }
+    }
+}
+
+impl Program {
+    /// All its arguments.
+    pub(super) fn arguments(&self, arguments: Vec<String>) -> Vec<String> {
+        [self.first.as_slice(), &arguments].concat()
+    }
+
+    /// A command that runs it as this account.
+    pub(super) fn command(&self, account: Option<Account>) -> Command {
+        let mut command = Account::command(account, &self.path);
+        command.args(&self.first);
+        command
+    }
+
+    /// A command that runs it as the server does, in its folder.
+    pub(super) fn command_in(&self, home: &Home) -> Command {
+        let mut command = home.command(&self.path);
+        command.args(&self.first);
         command
     }
 }

@@ -18,6 +18,28 @@ impl Dialect {
     pub(crate) fn exact_collation(self) -> &'static str {
         if self.is_mariadb { "utf8mb4_nopad_bin" } else { "utf8mb4_0900_bin" }
     }
+
+    /// A type that either server of the family declares, as this one takes it; `None` for one that it does not have.
+    pub(crate) fn adopt(self, declared: &str) -> Option<String> {
+        let lower = declared.trim().to_ascii_lowercase();
+        let name = lower.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        match name {
+            // As text and bytes they are the same everywhere.
+            "vector" | "xmltype" => return None,
+            "uuid" | "inet4" | "inet6" if !self.is_mariadb => return None,
+            // Only MySQL calls it so, and it knows the longer name as well.
+            "geomcollection" => return Some("geometrycollection".to_owned()),
+            _ => {}
+        }
+        let Some((head, collation)) = lower.rsplit_once(" collate ") else { return Some(declared.to_owned()) };
+        let is_foreign = if self.is_mariadb { collation.contains("_0900_") } else { collation.contains("uca1400") || collation.contains("_nopad_") };
+        if !is_foreign {
+            return Some(declared.to_owned());
+        }
+        // Labels stay as they are spelled; values that differed by a collation differ by their bytes, too.
+        let plain = head.rsplit_once(" character set ").map_or(head, |(plain, _)| plain).len();
+        Some(format!("{} CHARACTER SET utf8mb4 COLLATE {}", &declared.trim()[..plain], self.exact_collation()))
+    }
 }
 
 /// What a column stores, as far as writing it must know.
@@ -293,6 +315,20 @@ mod tests {
             let kind = parse(&declared, Some("utf8mb4")).unwrap();
             assert!(takes(&kind, &data_type), "{data_type} as {declared}");
         }
+    }
+
+    #[test]
+    fn a_type_of_the_other_server_is_taken_as_this_one_has_it() {
+        let mysql = Dialect { is_mariadb: false };
+        let adopt = |dialect: Dialect, declared: &str| dialect.adopt(declared);
+
+        assert_eq!(adopt(mysql, "varchar(9) character set utf8mb4 collate utf8mb4_uca1400_ai_ci").unwrap(), "varchar(9) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin");
+        assert_eq!(adopt(MARIADB, "enum('Ä','b') character set utf8mb4 collate utf8mb4_0900_ai_ci").unwrap(), "enum('Ä','b') CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin");
+        for (dialect, kept) in [(MARIADB, "varchar(9) character set latin1 collate latin1_nopad_bin"), (mysql, "bigint(20) unsigned"), (MARIADB, "uuid"), (mysql, "json")] {
+            assert_eq!(adopt(dialect, kept).as_deref(), Some(kept));
+        }
+        assert_eq!(adopt(MARIADB, "geomcollection").unwrap(), "geometrycollection");
+        assert_eq!((adopt(mysql, "uuid"), adopt(mysql, "vector(3)"), adopt(mysql, "inet6")), (None, None, None));
     }
 
     #[test]

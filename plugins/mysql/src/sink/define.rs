@@ -52,8 +52,9 @@ fn wanted_column(request: &LoadRequest, field: &Field, is_key: bool, dialect: Di
         return Err(ConnectorError::new(ErrorKind::SchemaMismatch, format!("`{}` is no name for a column of MySQL", field.name()))
             .with_help("rename it in a query: at most 64 characters, not ending in a space"));
     }
-    let declaration = match native(request, field.name()).filter(|declared| !is_key || is_indexable(declared)) {
-        Some(declared) => declared.to_owned(),
+    let declared = native(request, field.name()).filter(|declared| !is_key || is_indexable(declared));
+    let declaration = match declared.and_then(|declared| dialect.adopt(declared)) {
+        Some(declared) => declared,
         None => column::declare(field, is_key, dialect)?,
     };
     let kind = column::parse(&declaration, charset_of(&declaration)).ok_or_else(|| {
@@ -262,7 +263,8 @@ pub(crate) fn expect_key_index(key: &[String], live: &LiveTable) -> Result<(), C
         return Err(ConnectorError::new(ErrorKind::Refused, format!("table `{}` has no unique index on the key ({columns}), so rows cannot be replaced by key", live.name))
             .with_help(format!("make one, on columns without NULL: `ALTER TABLE {} ADD UNIQUE INDEX karat_key ({columns})`", live.name.sql())));
     }
-    if let Some(other) = live.indexes.iter().find(|index| index.is_unique && !same(&index.columns)) {
+    let is_row_number = |name: &String| live.column(name).is_some_and(|column| column.is_row_number);
+    if let Some(other) = live.indexes.iter().find(|index| index.is_unique && !same(&index.columns) && (index.columns.is_empty() || !index.columns.iter().all(is_row_number))) {
         return Err(ConnectorError::new(
             ErrorKind::Refused,
             format!("table `{}` has another unique index, `{}`: a row that meets it would replace the wrong row", live.name, other.name),

@@ -84,6 +84,8 @@ pub(crate) struct LiveColumn {
     pub(crate) nullable: bool,
     /// It is computed, so it takes no values.
     pub(crate) is_generated: bool,
+    /// It is a key that MySQL adds to tables which were made without one.
+    pub(crate) is_row_number: bool,
     /// Rows that do not name it get a value.
     pub(crate) has_default: bool,
     /// `None` for a type that is not known here.
@@ -176,7 +178,7 @@ impl LiveTable {
 
     /// The columns that take values, as the types they were loaded as where those are known.
     pub(crate) fn schema(&self, types: &BTreeMap<String, String>) -> SchemaRef {
-        let fields = self.columns.iter().filter(|column| !column.is_generated).map(|column| {
+        let fields = self.columns.iter().filter(|column| !column.is_generated && !column.is_row_number).map(|column| {
             let loaded = types.get(&column.name).and_then(|text| DeclaredType::parse(text).ok()).map(|declared| declared.data_type().clone());
             let loaded = loaded.filter(|loaded| column.kind.as_ref().is_some_and(|kind| column::takes(kind, loaded) || matches!(kind, Kind::Whole { .. } | Kind::Decimal { .. })));
             Field::new(&column.name, loaded.unwrap_or_else(|| column.read_as.clone()), column.nullable)
@@ -227,6 +229,7 @@ fn live_column(fields: ColumnFields) -> LiveColumn {
     let extra = extra.to_ascii_lowercase();
     let is_generated = (extra.contains("generated") && !extra.contains("default_generated")) || extra.contains("virtual") || extra.contains("persistent");
     LiveColumn {
+        is_row_number: name == "my_row_id" && extra.contains("auto_increment") && extra.contains("invisible"),
         kind: column::parse(&column_type, charset.as_deref()),
         has_default: nullable == "YES" || default.is_some() || extra.contains("auto_increment"),
         nullable: nullable == "YES",

@@ -168,7 +168,7 @@ impl Merge {
             let name = quote(&column.name);
             let bytes = match column.kind {
                 // As text these would lose digits, or be bytes that look like them.
-                Kind::Float | Kind::Double => format!("CAST({name} + 0e0 AS BINARY)"),
+                Kind::Float | Kind::Double => format!("CAST({} AS BINARY)", every_digit(&format!("({name} + 0e0)"))),
                 Kind::Bit { .. } => format!("CAST({name} + 0 AS BINARY)"),
                 _ => format!("CAST({name} AS BINARY)"),
             };
@@ -207,4 +207,9 @@ impl Merge {
         }
         updates.join(", ")
     }
+}
+
+/// A text that differs for different numbers. The server's own has no room for all digits before a long exponent, so that what it leaves out follows.
+fn every_digit(number: &str) -> String {
+    format!("CONCAT({number}, ':', ABS({number}), ':', ABS({number}) - CAST(CAST(ABS({number}) AS CHAR) AS DOUBLE))")
 }

@@ -191,7 +191,7 @@ impl Beside {
 
 /// True when a table like the live one takes the load as it is, and has the key that the load needs.
 fn is_like(request: &LoadRequest, live: &LiveTable, key: &[String], session: &Session) -> bool {
-    let has_only_those = live.columns.iter().all(|column| column.is_generated || request.schema.fields().find(&column.name).is_some());
+    let has_only_those = live.columns.iter().all(|column| column.is_generated || column.is_row_number || request.schema.fields().find(&column.name).is_some());
     let nullable = |name: &str| live.column(name).is_some_and(|column| column.nullable);
     let keeps_nulls = request.schema.fields().iter().all(|field| key.contains(field.name()) || !field.is_nullable() || nullable(field.name()));
     let fits = define::fit(request, live, session.dialect).is_ok_and(|fit| fit.changes.is_empty());

@@ -16,6 +16,9 @@ const SQL_MODE: &str = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR
 /// Notes that say nothing of the data: unsafe for statement-based replication, deprecated spellings, a table that is or is not there.
 const HARMLESS: [u32; 5] = [1592, 1287, 1681, 1050, 1051];
 
+/// A server that keeps fewer warnings may keep just those that say nothing.
+const FEWEST_WARNINGS: usize = 64;
+
 /// An open connection.
 pub(crate) struct Session {
     conn: Conn,
@@ -57,12 +60,12 @@ impl Session {
         // Without gap locks, writers of different keys do not wait for each other; a statement-based log refuses that level.
         let isolation = if is_on("log_bin") && log_format.eq_ignore_ascii_case("STATEMENT") { "REPEATABLE READ" } else { "READ COMMITTED" };
         let is_mariadb = Family::of_version(version) == Family::MariaDb;
-        // Joins without an index are hashed rather than looped.
-        let of_family = if is_mariadb { ", SESSION join_cache_level = 8" } else { "" };
+        // Joins without an index are hashed rather than looped. MySQL does that by itself, and lets nobody but administrators say how many warnings it keeps.
+        let of_family = if is_mariadb { ", SESSION join_cache_level = 8, SESSION max_error_count = 64" } else { "" };
         let pins = [
             // Notes count as well: a decimal that lost digits is no more than a note.
             format!(
-                "SET SESSION sql_mode = '{SQL_MODE}', SESSION sql_notes = 1, SESSION max_error_count = 64, SESSION sql_safe_updates = 0, SESSION completion_type = 0, \
+                "SET SESSION sql_mode = '{SQL_MODE}', SESSION sql_notes = 1, SESSION sql_safe_updates = 0, SESSION completion_type = 0, \
                  SESSION unique_checks = 1, SESSION foreign_key_checks = 1, SESSION max_sort_length = 4096, SESSION innodb_lock_wait_timeout = 20, \
                  SESSION lock_wait_timeout = 20{of_family}"
             ),
@@ -132,10 +135,15 @@ impl Session {
                 _ => {}
             }
         }
-        if self.conn.get_warnings() > 0 {
+        let count = usize::from(self.conn.get_warnings());
+        if count > 0 {
             let warnings: Vec<(String, u32, String)> = self.rows("read warnings", "SHOW WARNINGS").await?;
-            if let Some((_, code, message)) = warnings.into_iter().find(|(_, code, _)| !HARMLESS.contains(code)) {
-                return Err(not_stored(action, u16::try_from(code).unwrap_or(0), &message));
+            if let Some((_, code, message)) = warnings.iter().find(|(_, code, _)| !HARMLESS.contains(code)) {
+                return Err(not_stored(action, u16::try_from(*code).unwrap_or(0), message));
+            }
+            if warnings.len() < count.min(FEWEST_WARNINGS) {
+                return Err(ConnectorError::new(ErrorKind::BadConfiguration, format!("cannot {action}: the server has {count} warnings and keeps {} of them", warnings.len()))
+                    .with_help("raise `max_error_count` at the server: a warning that is not seen may be a value that was changed"));
             }
         }
         Ok(done)

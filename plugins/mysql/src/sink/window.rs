@@ -97,7 +97,7 @@ pub(crate) async fn unlock(session: &mut Session, name: &TableName) -> Result<()
 /// Locks are the server's, not a database's, and their names are short.
 fn lock_name(name: &TableName) -> String {
     let database = name.database.as_deref().map_or_else(|| "DATABASE()".to_owned(), literal);
-    format!("CONCAT('karat:w:', LEFT(SHA1(CONCAT({database}, '.', {})), 40))", literal(&name.table))
+    format!("CONCAT('karat:w:', LEFT(SHA2(CONCAT({database}, '.', {}), 256), 40))", literal(&name.table))
 }
 
 #[cfg(test)]

@@ -182,8 +182,10 @@ fn describe_table(session: &mut Session, server: &Server, name: &str) -> Result<
         let data_type = arrow_type(Declared { name: &type_name, full: &full.to_ascii_lowercase(), precision: number(3), scale: number(4) });
         columns.push(Column { name: text(0).to_owned(), declared, data_type, nullable: text(5) != "NO" });
     }
-    let indexes = if is_view { Vec::new() } else { indexes(session, &place).map_err(failed)? };
-    let primary_key = indexes.iter().find(|index| index.name == "PRIMARY").map(|index| index.columns.clone()).unwrap_or_default();
+    let all = if is_view { Vec::new() } else { indexes(session, &place).map_err(failed)? };
+    // In whatever order it keeps its rows.
+    let primary_key = all.iter().find(|(index, _)| index.name == "PRIMARY").map(|(index, _)| index.columns.clone()).unwrap_or_default();
+    let indexes: Vec<Index> = all.into_iter().filter(|(_, is_plain)| *is_plain).map(|(index, _)| index).collect();
     let identity = identity(session, &format!("table {}.{}", found.schema, found.name)).map_err(failed)?;
     let has_snapshots = is_view || ["innodb", "rocksdb", "tokudb", "ndbcluster"].contains(&found.engine.to_ascii_lowercase().as_str());
     let from = if found.schema == server.database { quote(&found.name) } else { format!("{}.{}", quote(&found.schema), quote(&found.name)) };
@@ -224,7 +226,8 @@ fn find(session: &mut Session, database: &str, name: &str) -> Result<Option<Foun
     }))
 }
 
-fn indexes(session: &mut Session, place: &str) -> Result<Vec<Index>, Fault> {
+/// All indexes, and which of them are of whole columns in ascending order.
+fn indexes(session: &mut Session, place: &str) -> Result<Vec<(Index, bool)>, Fault> {
     // An index that the optimiser may not use cannot be asked for.
     let is_usable = match session.family {
         Family::MariaDb => "IGNORED <> 'YES'",
@@ -248,7 +251,7 @@ fn indexes(session: &mut Session, place: &str) -> Result<Vec<Index>, Fault> {
             *is_whole &= is_plain;
         }
     }
-    Ok(all.into_iter().filter(|(_, is_whole)| *is_whole).map(|(index, _)| index).collect())
+    Ok(all)
 }
 
 /// What stays the same while a server lives on, and differs in one that took its place: its own id, and what the object is.

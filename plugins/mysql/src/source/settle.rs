@@ -15,7 +15,7 @@ use crate::client::Family;
 use crate::error::Fault;
 use crate::wire::Session;
 use karat_plugin_api::{ConnectorError, SeesWriters};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -222,23 +222,42 @@ fn is_far_beyond(number: &str, next_writer: &str) -> bool {
 
 /// Sessions that run a statement which may write, and which statement it is.
 fn statements(link: &mut Link<'_>) -> Result<Vec<Running>, ConnectorError> {
-    let query = match link.session.family {
-        Family::MariaDb => "QUERY_ID",
-        Family::MySql => "0",
+    let (sql, places) = match link.session.family {
+        Family::MariaDb => ("SELECT ID, COMMAND, TIME, LEFT(INFO, 400), QUERY_ID FROM information_schema.PROCESSLIST", [0, 1, 2, 3]),
+        // Its catalogue fails as a whole where a statement has a character of four bytes.
+        Family::MySql => ("SHOW PROCESSLIST", [0, 4, 5, 7]),
     };
-    // The rest are the server's own threads, which are never done.
-    let sql = format!(
-        "SELECT ID, {query}, LEFT(INFO, 400), TIME FROM information_schema.PROCESSLIST \
-         WHERE COMMAND NOT IN ('Sleep', 'Daemon', 'Connect', 'Binlog Dump', 'Binlog Dump GTID') AND COMMAND NOT LIKE 'Slave%' AND COMMAND NOT LIKE 'Replica%'"
-    );
-    let rows = link.session.texts(&sql).map_err(|fault| link.failed(fault))?;
-    let running = rows.into_iter().filter_map(|row| {
-        let mut row = row.into_iter();
-        let (thread, query, text, seconds) = (row.next()??, row.next()??, row.next().flatten(), row.next().flatten());
+    let rows = link.session.texts(sql).map_err(|fault| link.failed(fault))?;
+    // After the sessions: a number that is asked for too late is that of a statement which came when the listed one had ended.
+    let mut numbers = match link.session.family {
+        Family::MariaDb => rows.iter().filter_map(|row| Some((row.first()?.clone()?, row.get(4)?.clone()?))).collect(),
+        Family::MySql => events(link)?,
+    };
+    let running = rows.into_iter().filter_map(|mut row| {
+        let [thread, command, seconds, text] = places.map(|place| row.get_mut(place).and_then(Option::take));
+        let (thread, command) = (thread?, command?);
         let seconds = seconds.and_then(|seconds| seconds.parse().ok());
-        (!link.readers.has(&thread) && !text.as_deref().is_some_and(only_reads)).then_some(Running { thread, query, seconds })
+        let may_write = may_run_statements(&command) && !link.readers.has(&thread) && !text.as_deref().is_some_and(only_reads);
+        may_write.then(|| Running { query: numbers.remove(&thread).unwrap_or_else(|| "0".into()), thread, seconds })
     });
     Ok(running.collect())
+}
+
+/// False for sessions that wait, and for the server's own threads, which are never done.
+fn may_run_statements(command: &str) -> bool {
+    !["Sleep", "Daemon", "Connect", "Binlog Dump", "Binlog Dump GTID"].contains(&command) && !command.starts_with("Slave") && !command.starts_with("Replica")
+}
+
+/// The numbers of running statements, by session. MySQL has them in `performance_schema` only, which may be off, or not to be seen by this user; without
+/// them, a session that always runs something is taken to run the same. Where one statement calls others, it is that of the outermost.
+fn events(link: &mut Link<'_>) -> Result<HashMap<String, String>, ConnectorError> {
+    let sql = "SELECT t.PROCESSLIST_ID, MIN(e.EVENT_ID) FROM performance_schema.threads AS t JOIN performance_schema.events_statements_current AS e ON e.THREAD_ID = t.THREAD_ID \
+               WHERE e.END_EVENT_ID IS NULL GROUP BY t.PROCESSLIST_ID";
+    match link.session.texts(sql) {
+        Ok(rows) => Ok(rows.into_iter().filter_map(|row| <[Option<String>; 2]>::try_from(row).ok()).filter_map(|[thread, number]| Some((thread?, number?))).collect()),
+        Err(Fault::Server { code: 1142 | 1227 | 1044, .. }) => Ok(HashMap::new()),
+        Err(fault) => Err(link.failed(fault)),
+    }
 }
 
 /// True for a statement that reads: a dump or a report may take hours, and draws nothing. One that calls a function which writes gets a number when

@@ -5,7 +5,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, new_null_arra
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use karat_plugin_api::{CommitRequest, Committed, ConnectorError, ErrorKind, LoadRequest, WindowBounds, WriteMode};
 use karat_spec::model::Deletes;
-use karat_testkit::servers::{ChaosProxy, Cut, Direction};
+use karat_testkit::servers::{ChaosProxy, Cut, Direction, Flavour};
 use std::sync::Arc;
 
 macro_rules! world {
@@ -55,7 +55,9 @@ async fn no_collation_hides_a_change() {
     let idle = diff(&world, 2, batch(first), Deletes::Hard).await.unwrap();
     assert_eq!((idle.rows_written, idle.rows_removed), (0, 0));
     let mut seq = 2;
-    for (column, value) in [(0, "A"), (1, "A"), (2, "a "), (3, "Ä"), (4, "{\"a\":1}"), (5, "y")] {
+    // MySQL keeps what a document says, and not how it is spelled.
+    let document = if Flavour::of_this_run() == Flavour::MariaDb { "{\"a\":1}" } else { "{\"a\": \"1\"}" };
+    for (column, value) in [(0, "A"), (1, "A"), (2, "a "), (3, "Ä"), (4, document), (5, "y")] {
         let mut next = first;
         next[0][column] = Some(value);
         for rows in [next, first] {

@@ -2,7 +2,7 @@
 
 use crate::world::{World, deliver, expect_delivered, load, named, rows, staged};
 use karat_plugin_api::{ErrorKind, WriteMode};
-use karat_testkit::servers::{ChaosProxy, Cut, Direction, MariaDbServer, ServerOptions};
+use karat_testkit::servers::{ChaosProxy, Cut, Direction, MysqlServer, ServerOptions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -118,7 +118,7 @@ async fn rows_arrive_once_over_connections_that_break_all_the_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_arrive_once_into_a_server_that_dies_at_random() {
-    let server = match MariaDbServer::start_with(&ServerOptions::default().set("log-bin", "binlog").set("binlog-format", "MIXED")) {
+    let server = match MysqlServer::start_with(&ServerOptions::default().set("log-bin", "binlog").set("binlog-format", "MIXED")) {
         Ok(server) => Arc::new(server),
         Err(skip) => return skip.report("rows_arrive_once_into_a_server_that_dies_at_random"),
     };

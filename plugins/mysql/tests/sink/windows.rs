@@ -5,6 +5,7 @@ use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray, 
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use karat_plugin_api::{CommitRequest, Committed, ConnectorError, CursorValue, ErrorKind, LoadRequest, StreamId, WindowBounds, WriteMode};
 use karat_testkit::servers::{ChaosProxy, Cut, Direction};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -110,8 +111,8 @@ async fn rows_of_a_window_that_stay_the_same_are_not_written() {
     let moved = window(&world, 3, rows(&[(1, 0), (4, 5), (5, 6)], &naive(), "a"), bounds(Some(0), Some(31), false)).await.unwrap();
 
     assert_eq!((moved.rows_written, moved.rows_removed), (2, 3));
-    let written = world.database.query("SELECT what FROM log ORDER BY what");
-    assert_eq!(written.lines().collect::<Vec<_>>(), ["+5", "-2", "-3", "=4"]);
+    let written = world.database.query("SELECT what FROM log");
+    assert_eq!(written.lines().collect::<BTreeSet<_>>(), BTreeSet::from(["+5", "-2", "-3", "=4"]));
     assert!(world.database.query("SHOW CREATE TABLE bronze_t").contains("KEY `karat_window` (`at`)"));
 }
 

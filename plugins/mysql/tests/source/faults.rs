@@ -3,10 +3,12 @@
 use crate::world::{self, World};
 use futures::StreamExt;
 use karat_plugin_api::{ErrorKind, ReadStrategy, SourceBatch, SourceObject};
-use karat_testkit::servers::{ChaosProxy, Cut, Direction};
+use karat_testkit::servers::{ChaosProxy, Cut, Direction, numbers};
 use std::time::{Duration, Instant};
 
-const ROWS: &str = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(500) NOT NULL); INSERT INTO t SELECT seq, REPEAT('x', 500) FROM seq_1_to_100000";
+fn rows() -> String {
+    format!("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(500) NOT NULL); INSERT INTO t SELECT seq, REPEAT('x', 500) FROM {}", numbers(100_000))
+}
 
 /// Reads until the stream ends; gives the kind of the error, or panics where there was none.
 async fn kind_of_the_end(stream: &mut karat_plugin_api::BatchStream) -> ErrorKind {
@@ -22,7 +24,7 @@ async fn kind_of_the_end(stream: &mut karat_plugin_api::BatchStream) -> ErrorKin
 
 #[tokio::test]
 async fn a_killed_connection_is_an_error_that_is_tried_again() {
-    let Some(world) = World::new("a_killed_connection_is_an_error_that_is_tried_again", ROWS) else { return };
+    let Some(world) = World::new("a_killed_connection_is_an_error_that_is_tried_again", &rows()) else { return };
     for kill in ["KILL", "KILL QUERY"] {
         let request = world.request(SourceObject::Table("t".into()), &[], ReadStrategy::Full).await;
         let mut stream = world.source.read(request).await.unwrap().into_stream();
@@ -36,7 +38,7 @@ async fn a_killed_connection_is_an_error_that_is_tried_again() {
 
 #[tokio::test]
 async fn a_cut_connection_never_looks_like_an_end() {
-    let Some(world) = World::new("a_cut_connection_never_looks_like_an_end", ROWS) else { return };
+    let Some(world) = World::new("a_cut_connection_never_looks_like_an_end", &rows()) else { return };
     let proxy = ChaosProxy::to(world.database.port());
     let source = world::source(&world.database.url_through(&proxy));
     let request = world.request(SourceObject::Table("t".into()), &[], ReadStrategy::Full).await;
@@ -60,7 +62,7 @@ async fn a_cut_connection_never_looks_like_an_end() {
 
 #[tokio::test]
 async fn a_dropped_read_stops_the_statement_at_the_server() {
-    let Some(world) = World::new("a_dropped_read_stops_the_statement_at_the_server", ROWS) else { return };
+    let Some(world) = World::new("a_dropped_read_stops_the_statement_at_the_server", &rows()) else { return };
     let running = || world.query(&format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{}' AND COMMAND = 'Execute'", world.database.name()))[0].clone();
     // One that sends, and one that thinks.
     for sql in ["SELECT * FROM t", "SELECT t.id, SLEEP(1000) AS v FROM t ORDER BY v"] {
@@ -79,7 +81,7 @@ async fn a_dropped_read_stops_the_statement_at_the_server() {
 
 #[tokio::test]
 async fn a_slow_taker_loses_nothing() {
-    let Some(world) = World::new("a_slow_taker_loses_nothing", ROWS) else { return };
+    let Some(world) = World::new("a_slow_taker_loses_nothing", &rows()) else { return };
     let mut request = world.request(SourceObject::Table("t".into()), &[], ReadStrategy::Full).await;
     request.batch_rows = 20_000;
     let mut stream = world.source.read(request).await.unwrap().into_stream();

@@ -2,6 +2,7 @@
 
 use crate::world::{self, World};
 use karat_plugin_api::{Position, ReadStrategy, SourceObject};
+use karat_testkit::servers::numbers;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,8 +15,11 @@ async fn read_with(world: &World, readers: usize, batch_rows: usize) -> world::O
 
 #[tokio::test]
 async fn several_readers_deliver_every_row_once() {
-    let sql = "CREATE TABLE t (id BIGINT UNSIGNED PRIMARY KEY, v INT NOT NULL); INSERT INTO t SELECT seq * 9999 + IF(seq > 30000, 9223372036854775808, 0), 1 FROM seq_1_to_60000; \
-               INSERT INTO t VALUES (18446744073709551615, 1), (0, 1); ANALYZE TABLE t";
+    let sql = &format!(
+        "CREATE TABLE t (id BIGINT UNSIGNED PRIMARY KEY, v INT NOT NULL); INSERT INTO t SELECT seq * 9999 + IF(seq > 30000, 9223372036854775808, 0), 1 FROM {}; \
+               INSERT INTO t VALUES (18446744073709551615, 1), (0, 1); ANALYZE TABLE t",
+        numbers(60_000)
+    );
     let Some(world) = World::new("several_readers_deliver_every_row_once", sql) else { return };
     for readers in [1, 2, 4, 16] {
         let read = read_with(&world, readers, 7_000).await;
@@ -32,7 +36,7 @@ async fn several_readers_deliver_every_row_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_see_one_snapshot_while_others_write() {
-    let sql = "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL); INSERT INTO t SELECT seq * 10, 100 FROM seq_1_to_40000; ANALYZE TABLE t";
+    let sql = &format!("CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL); INSERT INTO t SELECT seq * 10, 100 FROM {}; ANALYZE TABLE t", numbers(40_000));
     let Some(world) = World::new("readers_see_one_snapshot_while_others_write", sql) else { return };
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -62,7 +66,7 @@ async fn readers_see_one_snapshot_while_others_write() {
 
 #[tokio::test]
 async fn a_long_writer_costs_the_parallel_readers_not_the_read() {
-    let sql = "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL); INSERT INTO t SELECT seq, 1 FROM seq_1_to_20000; ANALYZE TABLE t";
+    let sql = &format!("CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL); INSERT INTO t SELECT seq, 1 FROM {}; ANALYZE TABLE t", numbers(20_000));
     let Some(world) = World::alone("a_long_writer_costs_the_parallel_readers_not_the_read", sql) else { return };
     let mut writer = world.database.session();
     writer.execute("BEGIN; UPDATE t SET v = 2 WHERE id = 1");
@@ -72,7 +76,7 @@ async fn a_long_writer_costs_the_parallel_readers_not_the_read() {
 
 #[tokio::test]
 async fn tables_without_a_whole_number_as_key_are_read_by_one_reader() {
-    let sql = "CREATE TABLE t (id VARCHAR(20) PRIMARY KEY, v INT) ENGINE=MyISAM; INSERT INTO t SELECT CONCAT('k', seq), NULL FROM seq_1_to_5000";
+    let sql = &format!("CREATE TABLE t (id VARCHAR(20) PRIMARY KEY, v INT) ENGINE=MyISAM; INSERT INTO t SELECT CONCAT('k', seq), NULL FROM {}", numbers(5_000));
     let Some(world) = World::new("tables_without_a_whole_number_as_key_are_read_by_one_reader", sql) else { return };
     assert_eq!(read_with(&world, 4, 1_000).await.rows, 5_000);
     world.database.execute("DELETE FROM t");

@@ -3,6 +3,7 @@
 use crate::world::{Keyset, World};
 use karat_plugin_api::{CursorExpr, CursorValue, ErrorKind, Position, Unsettled};
 use karat_spec::model::NullCursor;
+use karat_testkit::servers::{Flavour, numbers};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -22,15 +23,23 @@ fn unsettled(position: &Position) -> Option<Unsettled> {
 
 #[tokio::test]
 async fn sparse_ids_are_read_with_a_handful_of_statements() {
-    let sql = "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20) NOT NULL); \
-               INSERT INTO t SELECT seq * 239 + 13 * (seq % 7) + IF(seq > 150000, 10083, 0), CONCAT('v', seq) FROM seq_1_to_300000; UPDATE t SET id = 71714083 ORDER BY id DESC LIMIT 1";
+    let sql = &format!(
+        "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20) NOT NULL); \
+               INSERT INTO t SELECT seq * 239 + 13 * (seq % 7) + IF(seq > 150000, 10083, 0), CONCAT('v', seq) FROM {}; UPDATE t SET id = 71714083 ORDER BY id DESC LIMIT 1",
+        numbers(300_000)
+    );
     let Some(server) = crate::world::server("sparse_ids_are_read_with_a_handful_of_statements") else { return };
     let world = World::at(server, sql);
     let mut keyset = Keyset::by("t", "id", &[]);
     keyset.batch_rows = 50_000;
     let request = world.keyset_request(&keyset, &Position::Start).await;
-    let count =
-        || world.query("SELECT SUM(VARIABLE_VALUE) FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME IN ('COM_SELECT', 'COM_STMT_EXECUTE')")[0].parse::<f64>().unwrap();
+    let count = || {
+        world
+            .query("SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_select', 'Com_stmt_execute')")
+            .iter()
+            .map(|line| line.rsplit('\t').next().unwrap().parse::<f64>().unwrap())
+            .sum::<f64>()
+    };
     let before = count();
     let first = world.read(request).await.unwrap();
     let asked = count() - before;
@@ -44,8 +53,11 @@ async fn sparse_ids_are_read_with_a_handful_of_statements() {
 
 #[tokio::test]
 async fn a_position_inside_a_group_of_ties_goes_on_there() {
-    let sql = "CREATE TABLE t (id INT NOT NULL, sub VARCHAR(5) CHARACTER SET latin1 COLLATE latin1_german1_ci NOT NULL, at DATETIME(6) NOT NULL, PRIMARY KEY (id, sub), INDEX (at)); \
-               INSERT INTO t SELECT seq, IF(seq % 2, 'ä', 'B'), '2024-01-01' + INTERVAL (seq DIV 100) SECOND FROM seq_1_to_1000";
+    let sql = &format!(
+        "CREATE TABLE t (id INT NOT NULL, sub VARCHAR(5) CHARACTER SET latin1 COLLATE latin1_german1_ci NOT NULL, at DATETIME(6) NOT NULL, PRIMARY KEY (id, sub), INDEX (at)); \
+               INSERT INTO t SELECT seq, IF(seq % 2, 'ä', 'B'), '2024-01-01' + INTERVAL (seq DIV 100) SECOND FROM {}",
+        numbers(1_000)
+    );
     let Some(world) = World::quiet("a_position_inside_a_group_of_ties_goes_on_there", sql) else { return };
     let mut keyset = Keyset::by("t", "at", &["id", "sub"]);
     keyset.batch_rows = 33;
@@ -131,14 +143,20 @@ async fn a_lookback_finds_what_was_written_late() {
 
 #[tokio::test]
 async fn cursors_of_every_kind_are_compared_by_the_server() {
-    let sql = "SET sql_mode = ''; CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(10) COLLATE utf8mb4_german2_ci NOT NULL UNIQUE, b BINARY(4) NOT NULL UNIQUE, c DECIMAL(30,10) NOT NULL UNIQUE, \
-               d BIGINT UNSIGNED NOT NULL UNIQUE, e ENUM('z','y','x') NOT NULL, f FLOAT NOT NULL, g TIME(2) NOT NULL, h BIT(40) NOT NULL UNIQUE, i UUID NOT NULL UNIQUE, j DATE NOT NULL, k DOUBLE NOT NULL UNIQUE, \
-               l VARCHAR(10) CHARACTER SET latin1 NOT NULL UNIQUE, m YEAR NOT NULL); \
-               INSERT INTO t VALUES (1, 'Z', x'00', 12345678901234567890.0000000001, 1, 'z', -0.1, '-10:00', b'1', '00000000-0000-0000-0000-000000000001', '0000-00-00', -1.5, 'a', 0), \
-               (2, 'ä', x'ff00', 12345678901234567890.0000000002, 9223372036854775808, 'y', 0.1, '10:00:00.5', b'10', '10000000-0000-0000-0000-000000000000', '2024-01-01', 0.1, 'Ä', 1999), \
-               (3, 'b ', x'ff01', 12345678901234567890.0000000003, 18446744073709551615, 'x', 1e30, '100:00', b'1111111111111111111111111111111111111111', 'f0000000-0000-0000-0000-000000000000', '2024-01-02', 1e300, 'z', 2024)";
+    // MySQL has no type for them.
+    let uuid = if Flavour::of_this_run() == Flavour::MariaDb { "UUID" } else { "CHAR(36)" };
+    // Texts in which spaces at the end count.
+    let nopad = if Flavour::of_this_run() == Flavour::MariaDb { "utf8mb4_unicode_nopad_ci" } else { "utf8mb4_0900_ai_ci" };
+    let sql = &format!(
+        "SET sql_mode = ''; CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(10) COLLATE utf8mb4_german2_ci NOT NULL UNIQUE, b BINARY(4) NOT NULL UNIQUE, c DECIMAL(30,10) NOT NULL UNIQUE, \
+               d BIGINT UNSIGNED NOT NULL UNIQUE, e ENUM('z','y','x') NOT NULL, f FLOAT NOT NULL, g TIME(2) NOT NULL, h BIT(40) NOT NULL UNIQUE, i {uuid} NOT NULL UNIQUE, j DATE NOT NULL, k DOUBLE NOT NULL UNIQUE, \
+               l VARCHAR(10) CHARACTER SET latin1 NOT NULL UNIQUE, m YEAR NOT NULL, n VARCHAR(10) COLLATE {nopad} NOT NULL UNIQUE); \
+               INSERT INTO t VALUES (1, 'Z', x'00', 12345678901234567890.0000000001, 1, 'z', -0.1, '-10:00', b'1', '00000000-0000-0000-0000-000000000001', '0000-00-00', -1.5, 'a', 0, 'a'), \
+               (2, 'ä', x'ff00', 12345678901234567890.0000000002, 9223372036854775808, 'y', 0.1, '10:00:00.5', b'10', '10000000-0000-0000-0000-000000000000', '2024-01-01', 0.1, 'Ä', 1999, 'B'), \
+               (3, 'b ', x'ff01', 12345678901234567890.0000000003, 18446744073709551615, 'x', 1e30, '100:00', b'1111111111111111111111111111111111111111', 'f0000000-0000-0000-0000-000000000000', '2024-01-02', 1e300, 'z', 2024, 'a ')"
+    );
     let Some(world) = World::quiet("cursors_of_every_kind_are_compared_by_the_server", sql) else { return };
-    for column in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"] {
+    for column in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n"] {
         for tie in [&[][..], &["id"]] {
             let mut keyset = Keyset { batch_rows: 1, ..Keyset::by("t", column, tie) };
             let mut types = world.keyset_request(&keyset, &Position::Start).await;
@@ -161,7 +179,7 @@ async fn cursors_of_every_kind_are_compared_by_the_server() {
 
 #[tokio::test]
 async fn a_source_that_went_back_is_refused() {
-    let sql = "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT); INSERT INTO t (v) SELECT seq FROM seq_1_to_100";
+    let sql = &format!("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT); INSERT INTO t (v) SELECT seq FROM {}", numbers(100));
     let Some(world) = World::quiet("a_source_that_went_back_is_refused", sql) else { return };
     let keyset = Keyset::by("t", "id", &[]);
     let first = world.keyset(&keyset, &Position::Start).await.unwrap();
@@ -177,7 +195,7 @@ async fn a_source_that_went_back_is_refused() {
 
 #[tokio::test]
 async fn a_quiet_server_settles_at_once() {
-    let sql = "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT); INSERT INTO t (v) SELECT seq FROM seq_1_to_1000";
+    let sql = &format!("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT); INSERT INTO t (v) SELECT seq FROM {}", numbers(1_000));
     let Some(world) = World::alone("a_quiet_server_settles_at_once", sql) else { return };
     let keyset = Keyset::by("t", "id", &[]);
     let first = world.keyset(&keyset, &Position::Start).await.unwrap();
@@ -189,8 +207,11 @@ async fn a_quiet_server_settles_at_once() {
 
 #[tokio::test]
 async fn orders_of_an_index_are_read_without_sorting() {
-    let sql = "CREATE TABLE t (id INT PRIMARY KEY, at DATETIME NOT NULL, pad CHAR(200) NOT NULL DEFAULT '', INDEX by_time (at)); \
-               INSERT INTO t (id, at) SELECT seq, '2024-01-01' + INTERVAL seq % 1000 SECOND FROM seq_1_to_20000; ANALYZE TABLE t";
+    let sql = &format!(
+        "CREATE TABLE t (id INT PRIMARY KEY, at DATETIME NOT NULL, pad CHAR(200) NOT NULL DEFAULT '', INDEX by_time (at)); \
+               INSERT INTO t (id, at) SELECT seq, '2024-01-01' + INTERVAL seq % 1000 SECOND FROM {}; ANALYZE TABLE t",
+        numbers(20_000)
+    );
     let Some(world) = World::quiet("orders_of_an_index_are_read_without_sorting", sql) else { return };
     let condition = "at >= '2024-01-01 00:10:00' AND (at > '2024-01-01 00:10:00' OR (at = '2024-01-01 00:10:00' AND id > 5))";
     for (hint, condition) in [("FORCE INDEX (`by_time`)", condition), ("FORCE INDEX (`by_time`)", "at IS NOT NULL")] {

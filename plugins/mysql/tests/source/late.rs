@@ -2,6 +2,7 @@
 
 use crate::world::{Keyset, World};
 use karat_plugin_api::{Position, SeesWriters, Source, SourceObject, Unsettled};
+use karat_testkit::servers::{ServerOptions, numbers};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +26,7 @@ async fn a_smaller_value_that_is_committed_late_is_delivered_by_the_next_run() {
     let Some(world) = World::alone("a_smaller_value_that_is_committed_late_is_delivered_by_the_next_run", "") else { return };
     for keyset in keysets() {
         world.database.execute(&format!("DROP TABLE IF EXISTS t; {TABLE}"));
-        world.database.execute("INSERT INTO t (v) SELECT seq FROM seq_1_to_10");
+        world.database.execute(&format!("INSERT INTO t (v) SELECT seq FROM {}", numbers(10)));
         let mut late = world.database.session();
         late.execute("BEGIN; INSERT INTO t (v) VALUES (100)");
         world.database.execute("INSERT INTO t (v) VALUES (12)");
@@ -63,11 +64,48 @@ async fn a_long_report_delays_nothing() {
     let Some(world) = World::alone("a_long_report_delays_nothing", TABLE) else { return };
     let mut report = world.database.session();
     report.send("SELECT SLEEP(600) FROM t");
-    world.database.execute("INSERT INTO t (v) SELECT seq FROM seq_1_to_10");
+    world.database.execute(&format!("INSERT INTO t (v) SELECT seq FROM {}", numbers(10)));
     report.send("SELECT SLEEP(600)");
     let keyset = Keyset::by("t", "id", &[]);
     let first = world.keyset(&keyset, &Position::Start).await.unwrap();
     assert_eq!((first.rows, unsettled(&first.position)), (10, None));
+}
+
+/// Pools keep their sessions, which run one statement after the other: what they run now is not what they ran before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_always_runs_something_holds_nothing_up() {
+    let options = ServerOptions::default().set("performance-schema", "ON");
+    let Some(world) = World::alone_with(&options, "a_session_that_always_runs_something_holds_nothing_up", TABLE) else { return };
+    let name = world.database.name();
+    world
+        .database
+        .execute(&format!("CREATE USER reader IDENTIFIED BY 'pw'; GRANT SELECT ON {name}.* TO reader; GRANT PROCESS ON *.* TO reader; INSERT INTO t (v) VALUES (1), (2)"));
+    let reader = crate::world::source(&world.database.url().replace("root@", "reader:pw@"));
+    let keyset = Keyset::by("t", "id", &[]);
+    let request = world.keyset_request(&keyset, &Position::Start).await;
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut session = world.database.session();
+            // With a character that the catalogue of MySQL cannot show.
+            session.send(&"DO SLEEP(0.05), '😀';".repeat(2_000));
+            while !done.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                let read = crate::world::read(&world.source, request.clone()).await;
+                // One who may not see the numbers of statements waits for the session, and reads as well.
+                let by_reader = crate::world::read(&reader, request).await;
+                done.store(true, Ordering::Relaxed);
+                let read = read.unwrap();
+                assert_eq!((read.rows, unsettled(&read.position)), (2, None));
+                assert_eq!(by_reader.unwrap().rows, 2);
+            });
+        });
+    });
 }
 
 #[tokio::test]

@@ -1,18 +1,29 @@
 //! Logins and encryption.
 
 use crate::world::{server, source, source_of};
-use karat_plugin_api::{ConnectorError, ErrorKind, Source, SourceObject};
-use karat_testkit::servers::{MariaDbServer, ServerOptions};
+use karat_plugin_api::{ConnectContext, ConnectorError, ErrorKind, Plugin, Source, SourceObject, StreamId, TargetObject};
+use karat_testkit::servers::{MysqlServer, ServerOptions};
 use std::sync::Arc;
 
 async fn look(source: &Arc<dyn Source>) -> Result<usize, ConnectorError> {
     source.describe(&SourceObject::Table("t".into())).await.map(|schema| schema.columns.len())
 }
 
+/// The sink's connection is the driver's.
+async fn write_with(settings: serde_json::Value) -> Result<(), ConnectorError> {
+    let context = ConnectContext { root: "/".into(), scratch: "/tmp".into() };
+    let sink = karat_mysql::MYSQL.open_sink(settings.as_object().unwrap(), &context).unwrap();
+    sink.target_state(&StreamId::new("p", "t"), &TargetObject { table: "t".into() }).await.map(|_| ())
+}
+
+async fn write(url: &str) -> Result<(), ConnectorError> {
+    write_with(serde_json::json!({ "url": url })).await
+}
+
 #[tokio::test]
 async fn certificates_are_verified_as_the_mode_says() {
     let test = "certificates_are_verified_as_the_mode_says";
-    let server = match MariaDbServer::start_with(&ServerOptions::default().with_tls()) {
+    let server = match MysqlServer::start_with(&ServerOptions::default().with_tls()) {
         Ok(server) => server,
         Err(skip) => return skip.report(test),
     };
@@ -34,6 +45,10 @@ async fn certificates_are_verified_as_the_mode_says() {
     let error = look(&settings(other_name, "verify_full", Some(ours))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{}", error.chain());
     assert_eq!(look(&settings("127.0.0.1", "require", None)).await.unwrap(), 1);
+    database.execute(&format!("CREATE USER somebody IDENTIFIED BY 'pw'; GRANT ALL ON {}.* TO somebody", database.name()));
+    let with_password = format!("mysql://somebody:pw@127.0.0.1:{}/{}?sslmode=verify_full&ca={ours}", database.port(), database.name());
+    assert_eq!(look(&source(&with_password)).await.unwrap(), 1);
+    write(&with_password).await.unwrap();
 
     // The public authorities did not sign it, in whatever mode that verifies.
     for mode in ["verify_full", "verify_ca"] {
@@ -67,8 +82,15 @@ async fn passwords_sockets_and_refusals() {
     ));
     let good = database.url().replace("root@", &format!("p_{name}:p%C3%A4%3As%2Fs%40%25@"));
     assert_eq!(look(&source(&good)).await.unwrap(), 1);
-    let through_socket = source_of(serde_json::json!({"host": server.socket(), "user": "root", "database": name}));
-    assert_eq!(look(&through_socket).await.unwrap(), 1);
+    let through_socket = |user: &str, password: &str| serde_json::json!({"host": server.socket(), "user": user, "password": password, "database": name});
+    assert_eq!(look(&source_of(through_socket("root", ""))).await.unwrap(), 1);
+    // The server forgets who has proved a password; the next one to come does it again, by whichever way.
+    for settings in [serde_json::json!({"url": good}), through_socket(&format!("p_{name}"), "pä:s/s@%")] {
+        database.execute("FLUSH PRIVILEGES");
+        assert_eq!(look(&source_of(settings.clone())).await.unwrap(), 1);
+        database.execute("FLUSH PRIVILEGES");
+        write_with(settings).await.unwrap();
+    }
 
     let error = look(&source(&database.url().replace("root@", &format!("p_{name}:wrong-secret@")))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PermissionDenied);

@@ -1,12 +1,16 @@
 //! Extremes of every declared type, compared with what the server's own client prints.
 
-use crate::world::World;
+use crate::world::{Keyset, World};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, TimeUnit};
-use karat_plugin_api::{DeclaredType, ErrorKind, ReadStrategy, SourceObject};
+use karat_plugin_api::{DeclaredType, ErrorKind, Position, ReadStrategy, SourceObject};
+use karat_testkit::servers::{Flavour, MysqlServer, ServerOptions};
 
 /// Column name, declared type, the Arrow type's name, and values as SQL.
-const CASES: &[(&str, &str, &str, &[&str])] = &[
+type Case = (&'static str, &'static str, &'static str, &'static [&'static str]);
+
+/// What both servers have.
+const OF_BOTH: &[Case] = &[
     ("ti", "TINYINT", "tinyint", &["-128", "127", "0"]),
     ("tb", "TINYINT(1)", "tinyint", &["2", "-1", "1"]),
     ("tu", "TINYINT UNSIGNED", "tinyint unsigned", &["255", "0", "1"]),
@@ -45,10 +49,17 @@ const CASES: &[(&str, &str, &str, &[&str])] = &[
     ("da", "DATE", "date", &["'0001-01-01'", "'9999-12-31'", "'1969-12-31'"]),
     ("t0", "TIME", "text", &["'-838:59:59'", "'838:59:59'", "'00:00:00'"]),
     ("t6", "TIME(6)", "text", &["'-838:59:59.999999'", "'12:34:56.000001'", "'-00:00:00.000001'"]),
+];
+
+const OF_MARIADB: &[Case] = &[
     ("u", "UUID", "text", &["'123e4567-e89b-12d3-a456-426655440000'", "'00000000-0000-0000-0000-000000000000'", "'ffffffff-ffff-ffff-ffff-ffffffffffff'"]),
     ("i6", "INET6", "text", &["'2001:db8::ff00:42:8329'", "'::ffff:192.0.2.1'", "'::'"]),
     ("i4", "INET4", "text", &["'255.255.255.255'", "'0.0.0.0'", "'10.0.0.1'"]),
 ];
+
+fn cases() -> impl Iterator<Item = Case> {
+    OF_BOTH.iter().chain(if Flavour::of_this_run() == Flavour::MariaDb { OF_MARIADB } else { &[] }).copied()
+}
 
 /// Columns whose text the client prints in another form than Arrow: compared as the query in the fourth place gives them.
 const SPELLED: &[(&str, &str, &str, &str, &[&str])] = &[
@@ -77,15 +88,14 @@ const SPELLED: &[(&str, &str, &str, &str, &[&str])] = &[
 ];
 
 fn table() -> String {
-    let columns: Vec<String> = CASES
-        .iter()
+    let columns: Vec<String> = cases()
         .map(|case| (case.0, case.1))
         .chain(SPELLED.iter().map(|case| (case.0, case.1)))
         .map(|(name, declared)| format!("`{name}` {declared}{}", if declared.starts_with("TIMESTAMP") { " NULL" } else { "" }))
         .collect();
     let mut sql = format!("SET sql_mode = ''; CREATE TABLE t (id INT PRIMARY KEY, {}) ROW_FORMAT=DYNAMIC;", columns.join(", "));
     for row in 0..3 {
-        let values: Vec<&str> = CASES.iter().map(|case| case.3[row]).chain(SPELLED.iter().map(|case| case.4[row])).collect();
+        let values: Vec<&str> = cases().map(|case| case.3[row]).chain(SPELLED.iter().map(|case| case.4[row])).collect();
         sql.push_str(&format!("INSERT INTO t VALUES ({row}, {});", values.join(", ")));
     }
     sql.push_str("INSERT INTO t (id) VALUES (3)");
@@ -100,17 +110,17 @@ async fn compare(world: &World) {
     let described = world.describe("t").await.unwrap();
     let read = world.full("t", &[]).await.unwrap();
     assert_eq!(read.rows, 4);
-    for (name, declared, arrow, _) in CASES {
+    for (name, declared, arrow, _) in cases() {
         let column = described.column(name).unwrap();
-        assert_eq!(DeclaredType::name_of(&column.data_type).as_deref(), Some(*arrow), "{declared}");
-        let spelled = match *name {
+        assert_eq!(DeclaredType::name_of(&column.data_type).as_deref(), Some(arrow), "{declared}");
+        let spelled = match name {
             "b1" => "IF(b1, 'true', 'false')",
             "ye" => "ye + 0",
             other => other,
         };
         let expected: Vec<String> = world.query(&format!("SELECT {spelled} FROM t ORDER BY id")).iter().map(|line| unescaped(line)).collect();
         let mut got = read.texts(name);
-        if *name == "b1" {
+        if name == "b1" {
             assert_eq!(got.pop().unwrap(), "NULL");
             assert_eq!(got, expected[..3], "{declared}");
         } else {
@@ -152,28 +162,32 @@ async fn extremes_of_every_type_are_what_the_client_prints() {
 #[tokio::test]
 async fn no_global_setting_changes_a_value() {
     let test = "no_global_setting_changes_a_value";
-    let hostile = karat_testkit::servers::ServerOptions::default()
+    let (limit, least) = match Flavour::of_this_run() {
+        Flavour::MariaDb => ("max_statement_time", "0.001"),
+        Flavour::MySql => ("max_execution_time", "1"),
+    };
+    let hostile = ServerOptions::default()
         .set("default-time-zone", "-07:30")
         .set("sql-mode", "ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH,PIPES_AS_CONCAT,ONLY_FULL_GROUP_BY,NO_ZERO_DATE,NO_ZERO_IN_DATE")
         .set("collation-server", "latin1_german1_ci")
         .set("character-set-server", "latin1")
-        .set("max-statement-time", "0.001")
+        .set(limit, least)
         .set("wait-timeout", "1")
         .set("net-write-timeout", "1")
         .set("autocommit", "0")
         .set("lower-case-table-names", "1")
         .set("transaction-isolation", "READ-UNCOMMITTED");
-    let server = match karat_testkit::servers::MariaDbServer::start_with(&hostile) {
+    let server = match MysqlServer::start_with(&hostile) {
         Ok(server) => server,
         Err(skip) => return skip.report(test),
     };
-    let friendly = "SET SESSION sql_select_limit = DEFAULT; SET SESSION max_statement_time = 0; SET SESSION sql_mode = ''; SET NAMES utf8mb4; SET SESSION autocommit = 1; SET time_zone = '+00:00'; SET character_set_database = utf8mb4; ALTER DATABASE CHARACTER SET utf8mb4;";
-    let world = World::at(&server, &format!("{friendly} {}", table()));
+    let friendly = "SET SESSION sql_select_limit = DEFAULT;  SET SESSION sql_mode = ''; SET NAMES utf8mb4; SET SESSION autocommit = 1; SET time_zone = '+00:00'; SET character_set_database = utf8mb4; ALTER DATABASE CHARACTER SET utf8mb4;";
+    let world = World::at(&server, &format!("SET SESSION {limit} = 0; {friendly} {}", table()));
     server.execute("SET GLOBAL sql_select_limit = 2");
     let plain = World::new(test, &table()).unwrap();
     let hostile = world.full("T", &[]).await.unwrap();
     let expected = plain.full("t", &[]).await.unwrap();
-    for name in CASES.iter().map(|case| case.0).chain(SPELLED.iter().map(|case| case.0)).filter(|name| *name != "ts") {
+    for name in cases().map(|case| case.0).chain(SPELLED.iter().map(|case| case.0)).filter(|name| *name != "ts") {
         assert_eq!(&hostile.column(name), &expected.column(name), "{name}");
     }
 }
@@ -216,7 +230,9 @@ async fn geometries_with_a_reference_system_keep_it() {
     let sql = "CREATE TABLE t (id INT PRIMARY KEY, g GEOMETRY); INSERT INTO t VALUES (1, ST_GeomFromText('POINT(1 2)', 4326)), (2, ST_GeomFromText('LINESTRING(0 0, 1 1)'))";
     let Some(world) = World::new("geometries_with_a_reference_system_keep_it", sql) else { return };
     let read = world.full("t", &[]).await.unwrap();
-    assert_eq!(read.texts("g")[0], "0101000020e6100000000000000000f03f0000000000000040");
+    // MySQL takes the coordinates of 4326 as latitude and longitude, and keeps them the other way round.
+    let point = if Flavour::of_this_run() == Flavour::MariaDb { "000000000000f03f0000000000000040" } else { "0000000000000040000000000000f03f" };
+    assert_eq!(read.texts("g")[0], format!("0101000020e6100000{point}"));
     assert_eq!(read.texts("g")[1], world.query("SELECT LOWER(HEX(ST_AsWKB(g))) FROM t WHERE id = 2")[0]);
 }
 
@@ -237,7 +253,9 @@ async fn the_catalogue_says_what_a_table_is() {
     let Some(world) = World::new("the_catalogue_says_what_a_table_is", sql) else { return };
     let schema = world.describe("orders").await.unwrap();
     let declared: Vec<&str> = schema.columns.iter().map(|column| column.declared.as_str()).collect();
-    assert_eq!(declared, ["bigint(20) unsigned", "varchar(40) character set latin1 collate latin1_german2_ci", "datetime(6)"]);
+    // MySQL says no width that only concerns showing.
+    let number = if Flavour::of_this_run() == Flavour::MariaDb { "bigint(20) unsigned" } else { "bigint unsigned" };
+    assert_eq!(declared, [number, "varchar(40) character set latin1 collate latin1_german2_ci", "datetime(6)"]);
     assert_eq!(schema.primary_key, ["b", "a"]);
     assert!(schema.indexes.contains(&vec!["a".to_owned()]) && schema.indexes.contains(&vec!["c".to_owned(), "a".to_owned()]) && schema.indexes.len() == 2);
     assert_eq!(schema.columns.iter().map(|column| column.nullable).collect::<Vec<_>>(), [false, false, true]);
@@ -253,6 +271,28 @@ async fn the_catalogue_says_what_a_table_is() {
     assert_eq!(world.describe("Orders").await.unwrap_err().kind(), ErrorKind::NotFound);
     let other = format!("{}.orders", world.database.name());
     assert_eq!(world.describe(&other).await.unwrap().identity, before);
+}
+
+#[tokio::test]
+async fn keys_and_indexes_of_every_form_are_told_apart() {
+    let made = "CREATE TABLE down (id INT, v VARCHAR(30), PRIMARY KEY (id DESC), INDEX (v DESC), INDEX part (v(5))); INSERT INTO down VALUES (1, 'a'), (2, 'b'); \
+                CREATE TABLE bare (v INT); INSERT INTO bare VALUES (7)";
+    let of_mysql = "SET SESSION sql_generate_invisible_primary_key = ON; CREATE TABLE keyless (v INT); INSERT INTO keyless VALUES (8), (9); \
+                    CREATE TABLE computed (id INT PRIMARY KEY, v VARCHAR(30), INDEX lower_v ((LOWER(v))), INDEX unseen (v) INVISIBLE); INSERT INTO computed VALUES (1, 'A')";
+    let flavour = Flavour::of_this_run();
+    let sql = if flavour == Flavour::MySql { format!("{made}; {of_mysql}") } else { made.to_owned() };
+    let Some(world) = World::new("keys_and_indexes_of_every_form_are_told_apart", &sql) else { return };
+    let down = world.describe("down").await.unwrap();
+    assert_eq!((down.primary_key.as_slice(), down.indexes.len()), (&["id".to_owned()][..], 0), "no index has rows in the order that is asked for");
+    assert_eq!(world.describe("bare").await.unwrap().primary_key, Vec::<String>::new());
+    let after_one = world.keyset(&Keyset::by("down", "id", &[]), &Position::Start).await.unwrap();
+    assert_eq!(after_one.integers("id"), [1, 2]);
+    if flavour == Flavour::MySql {
+        assert_eq!(world.describe("keyless").await.unwrap().primary_key, ["my_row_id"], "a key that nobody asked for is a key");
+        assert_eq!(world.full("keyless", &[]).await.unwrap().integers("my_row_id"), [1, 2]);
+        assert!(world.describe("computed").await.unwrap().indexes.is_empty());
+        assert_eq!(world.full("computed", &[]).await.unwrap().batches[0].num_columns(), 2);
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::StreamExt;
 use karat_plugin_api::{ConnectorError, CursorValue, ErrorKind, Position, ReadRequest, ReadStrategy, SourceBatch, SourceObject};
 use karat_spec::model::{NullCursor, Window};
+use karat_testkit::servers::numbers;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One window: bounds, position, and its rows as text of their first column, in the order of delivery.
@@ -184,6 +185,13 @@ async fn a_read_without_rows_covers_everything_from_its_lower_bound() {
     }
 }
 
+/// Makes or drops the index on `d`.
+fn set_index(world: &World, is_wanted: bool) {
+    if world.query("SHOW INDEX FROM t WHERE Key_name = 'd'").is_empty() == is_wanted {
+        world.database.execute(if is_wanted { "ALTER TABLE t ADD INDEX d (d)" } else { "ALTER TABLE t DROP INDEX d" });
+    }
+}
+
 #[tokio::test]
 async fn rows_without_a_value_are_refused_or_belong_to_the_last_window() {
     let sql = "CREATE TABLE t (id INT PRIMARY KEY, d DATE, KEY (d)); INSERT INTO t VALUES (1, NULL), (2, '2024-01-05'), (3, NULL), (4, '2024-02-05')";
@@ -192,7 +200,7 @@ async fn rows_without_a_value_are_refused_or_belong_to_the_last_window() {
         let refused = windows(&world, &Ask { parallel, ..Ask::of("d", Window::Month) }).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::BadData, "{}", refused.chain());
         for (index, after) in [(true, Position::Start), (true, day("2024-02-01")), (false, day("2024-02-01"))] {
-            world.database.execute(if index { "ALTER TABLE t ADD INDEX IF NOT EXISTS d (d)" } else { "ALTER TABLE t DROP INDEX d" });
+            set_index(&world, index);
             let read = windows(&world, &Ask { after, parallel, null_cursor: NullCursor::AlwaysReread, ..Ask::of("d", Window::Month) }).await.unwrap();
             assert_eq!(read.lines().last().unwrap(), "[2024-02-01, -) and NULL: 4 1 3");
             assert_eq!((read.position, read.future_rows), (day("2024-02-01"), 0));
@@ -206,7 +214,7 @@ async fn what_is_no_date_is_refused() {
         "SET sql_mode = ''; CREATE TABLE t (id INT PRIMARY KEY, d DATE NOT NULL, s VARCHAR(10), KEY (d)); INSERT INTO t VALUES (1, '0000-00-00', 'x'), (2, '2024-01-01', 'y')";
     let Some(world) = World::new("what_is_no_date_is_refused", sql) else { return };
     for (index, parallel) in [(true, 1), (true, 2), (false, 1)] {
-        world.database.execute(if index { "ALTER TABLE t ADD INDEX IF NOT EXISTS d (d)" } else { "ALTER TABLE t DROP INDEX d" });
+        set_index(&world, index);
         let zero = windows(&world, &Ask { parallel, ..Ask::of("d", Window::Month) }).await.unwrap_err();
         assert!(zero.kind() == ErrorKind::BadData && zero.to_string().contains("`d`"), "{}", zero.chain());
     }
@@ -220,7 +228,10 @@ async fn what_is_no_date_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_moves_between_windows_is_there_once() {
-    let sql = "CREATE TABLE t (id INT PRIMARY KEY, d DATE NOT NULL, KEY (d)); INSERT INTO t SELECT seq, '2024-01-01' + INTERVAL seq % 400 DAY FROM seq_1_to_8000; ANALYZE TABLE t";
+    let sql = &format!(
+        "CREATE TABLE t (id INT PRIMARY KEY, d DATE NOT NULL, KEY (d)); INSERT INTO t SELECT seq, '2024-01-01' + INTERVAL seq % 400 DAY FROM {}; ANALYZE TABLE t",
+        numbers(8_000)
+    );
     let Some(world) = World::new("a_row_that_moves_between_windows_is_there_once", sql) else { return };
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -251,7 +262,10 @@ async fn a_row_that_moves_between_windows_is_there_once() {
 
 #[tokio::test]
 async fn a_stream_that_is_dropped_ends_its_readers() {
-    let sql = "CREATE TABLE t (id INT PRIMARY KEY, d DATE NOT NULL, KEY (d)); INSERT INTO t SELECT seq, '2024-01-01' + INTERVAL seq % 40 DAY FROM seq_1_to_40000; ANALYZE TABLE t";
+    let sql = &format!(
+        "CREATE TABLE t (id INT PRIMARY KEY, d DATE NOT NULL, KEY (d)); INSERT INTO t SELECT seq, '2024-01-01' + INTERVAL seq % 40 DAY FROM {}; ANALYZE TABLE t",
+        numbers(40_000)
+    );
     let Some(world) = World::alone("a_stream_that_is_dropped_ends_its_readers", sql) else { return };
     let asked = request(&world, SourceObject::Table("t".into()), &Ask { parallel: 4, batch_rows: 10, ..Ask::of("d", Window::Day) }).await;
     let mut stream = world.source.read(asked).await.unwrap().into_stream();

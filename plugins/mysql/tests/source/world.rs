@@ -10,13 +10,13 @@ use karat_plugin_api::{
 };
 use karat_spec::model::NullCursor;
 use karat_testkit::Skip;
-use karat_testkit::servers::{Database, MariaDbServer};
+use karat_testkit::servers::{Database, MysqlServer, ServerOptions};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The server of this test process; `None`, and counted, where there is none.
-pub(crate) fn server(test: &str) -> Option<&'static MariaDbServer> {
-    MariaDbServer::shared().map_err(|skip| skip.report(test)).ok()
+pub(crate) fn server(test: &str) -> Option<&'static MysqlServer> {
+    MysqlServer::shared().map_err(|skip| skip.report(test)).ok()
 }
 
 /// A source over a URL.
@@ -35,7 +35,7 @@ pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) source: Arc<dyn Source>,
     /// Its own server, for tests that keep transactions open: those are seen by all reads at a server.
-    _server: Option<MariaDbServer>,
+    _server: Option<MysqlServer>,
 }
 
 /// What a read delivered.
@@ -99,7 +99,7 @@ impl World {
         Some(Self::at(server(test)?, sql))
     }
 
-    pub(crate) fn at(server: &MariaDbServer, sql: &str) -> Self {
+    pub(crate) fn at(server: &MysqlServer, sql: &str) -> Self {
         let database = server.database();
         database.execute(sql);
         let source = source(&database.url());
@@ -108,8 +108,8 @@ impl World {
 
     /// A new database at a server where no statement takes long: other tests' would be seen by reads that ask who writes.
     pub(crate) fn quiet(test: &str, sql: &str) -> Option<Self> {
-        static QUIET: OnceLock<Result<MariaDbServer, Skip>> = OnceLock::new();
-        match QUIET.get_or_init(MariaDbServer::start) {
+        static QUIET: OnceLock<Result<MysqlServer, Skip>> = OnceLock::new();
+        match QUIET.get_or_init(MysqlServer::start) {
             Ok(server) => Some(Self::at(server, sql)),
             Err(skip) => {
                 skip.report(test);
@@ -120,7 +120,12 @@ impl World {
 
     /// A new database at a server of its own.
     pub(crate) fn alone(test: &str, sql: &str) -> Option<Self> {
-        let server = MariaDbServer::start().map_err(|skip| skip.report(test)).ok()?;
+        Self::alone_with(&ServerOptions::default(), test, sql)
+    }
+
+    /// A new database at a server of its own, which was started with options.
+    pub(crate) fn alone_with(options: &ServerOptions, test: &str, sql: &str) -> Option<Self> {
+        let server = MysqlServer::start_with(options).map_err(|skip| skip.report(test)).ok()?;
         let world = Self::at(&server, sql);
         Some(Self { _server: Some(server), ..world })
     }

@@ -1,28 +1,30 @@
-//! A private MariaDB.
+//! A private server of the MySQL family.
 
 use super::certificates::Certificates;
 use super::client::{Client, Dialect};
 use super::daemon::{Daemon, DidNotStart, Kind, free_port};
 use super::database::{Address, Database};
+use super::flavour::{Flavour, Installation};
 use super::home::Home;
 use super::options::ServerOptions;
-use super::programs::{Account, find, run};
 use crate::skip::Skip;
 use rustix::process::Signal;
 use std::io::Read;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Child;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 /// How often a server is tried on another port, when somebody else took the free one first.
 const PORTS: usize = 5;
 
-/// A private MariaDB in a temporary folder, on a free port of 127.0.0.1; gone when dropped, or when the test process ends.
+/// A private MariaDB or MySQL, as [`Flavour::of_this_run`] says, in a temporary folder, on a free port of 127.0.0.1; gone when dropped, or when the test
+/// process ends.
 ///
 /// The user `root` needs no password. Commits reach the kernel, not the disk: they survive [`Self::kill`].
-pub struct MariaDbServer {
+pub struct MysqlServer {
+    flavour: Flavour,
     daemon: Daemon,
     client: Client,
     port: u16,
@@ -37,11 +39,11 @@ static DIALECT: Dialect = Dialect {
     choose: |database| vec![format!("--database={database}")],
 };
 
-impl MariaDbServer {
+impl MysqlServer {
     /// Starts a server.
     ///
     /// # Errors
-    /// Where MariaDB is not installed.
+    /// Where it is not installed.
     ///
     /// # Panics
     /// When it is, and does not start.
@@ -57,30 +59,22 @@ impl MariaDbServer {
     /// # Panics
     /// As [`Self::start`].
     pub fn start_with(options: &ServerOptions) -> Result<Self, Skip> {
-        let program = find("mariadbd", "mariadb-server")?;
-        let install = find("mariadb-install-db", "mariadb-server")?;
-        let mariadb = find("mariadb", "mariadb-server")?;
-        let account = Account::for_server("mysql")?;
+        let installation = Installation::find(Flavour::of_this_run())?;
         let mut last = String::new();
         for _ in 0..PORTS {
             let port = free_port();
-            let home = Home::new("mariadb", account, "KILL");
-            let version = run(Command::new(&program).args(["--no-defaults", "--version"]));
-            home.fill_data(version.trim(), || {
-                let mut initialise = home.command(&install);
-                initialise.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve", LOG_SIZE]);
-                run(initialise.arg(format!("--datadir={}", home.data().display())));
-            });
+            let home = Home::new(installation.flavour.name(), installation.account, "KILL");
+            installation.fill_data(&home, options);
             let certificates = if options.tls { Some(Certificates::make(&home)?) } else { None };
-            let arguments = arguments(&home, port, certificates.as_ref(), options);
-            let client = client(mariadb.clone(), home.path());
-            let daemon = Daemon::new(home, &KIND, program.clone(), arguments);
+            let arguments = installation.server.arguments(arguments(&installation, &home, port, (certificates.as_ref(), options)));
+            let client = client(&installation, home.path());
+            let daemon = Daemon::new(home, &KIND, installation.server.path.clone(), arguments);
             match daemon.start() {
-                Ok(()) => return Ok(Self { daemon, client, port, authority: certificates.map(|made| made.authority) }),
+                Ok(()) => return Ok(Self { flavour: installation.flavour, daemon, client, port, authority: certificates.map(|made| made.authority) }),
                 Err(DidNotStart(log)) => last = log,
             }
         }
-        panic!("MariaDB does not start:\n{last}")
+        panic!("{} does not start:\n{last}", installation.flavour.name())
     }
 
     /// The server of this test process, started by whoever asks first. Tests that restart or kill one start their own.
@@ -91,7 +85,7 @@ impl MariaDbServer {
     /// # Panics
     /// As [`Self::start`].
     pub fn shared() -> Result<&'static Self, Skip> {
-        static SHARED: OnceLock<Result<MariaDbServer, Skip>> = OnceLock::new();
+        static SHARED: OnceLock<Result<MysqlServer, Skip>> = OnceLock::new();
         SHARED.get_or_init(Self::start).as_ref().map_err(Clone::clone)
     }
 
@@ -106,6 +100,12 @@ impl MariaDbServer {
 
     fn address(&self) -> Address {
         Address { scheme: "mysql", user: "root", port: self.port }
+    }
+
+    /// Which of the family it is.
+    #[must_use]
+    pub fn flavour(&self) -> Flavour {
+        self.flavour
     }
 
     /// The port.
@@ -174,39 +174,45 @@ impl MariaDbServer {
     }
 }
 
-/// The log is copied with the data folder; its default size would be most of that.
-const LOG_SIZE: &str = "--innodb-log-file-size=32M";
-
 fn socket(home: &Path) -> PathBuf {
     home.join("socket")
 }
 
-fn client(mariadb: PathBuf, home: &Path) -> Client {
+fn client(installation: &Installation, home: &Path) -> Client {
     let mut arguments: Vec<String> =
         ["--no-defaults", "--user=root", "--batch", "--skip-column-names", "--unbuffered", "--skip-reconnect", "--default-character-set=utf8mb4"].map(String::from).into();
     arguments.push(format!("--socket={}", socket(home).display()));
-    Client { program: mariadb, arguments, dialect: &DIALECT }
+    Client { program: installation.client.path.clone(), arguments: installation.client.arguments(arguments), dialect: &DIALECT }
 }
 
-fn arguments(home: &Home, port: u16, certificates: Option<&Certificates>, options: &ServerOptions) -> Vec<String> {
-    let mut arguments = vec![
-        "--no-defaults".to_owned(),
+fn arguments(installation: &Installation, home: &Home, port: u16, (certificates, options): (Option<&Certificates>, &ServerOptions)) -> Vec<String> {
+    let mut arguments = installation.arguments();
+    arguments.extend([
         format!("--datadir={}", home.data().display()),
         format!("--socket={}", socket(home.path()).display()),
         format!("--tmpdir={}", home.path().display()),
-        format!("--pid-file={}", home.path().join("mariadb.pid").display()),
+        format!("--pid-file={}", home.path().join("mysql.pid").display()),
         format!("--port={port}"),
-    ];
-    let fixed = ["--bind-address=127.0.0.1", "--skip-name-resolve", "--local-infile=1", "--character-set-server=utf8mb4", "--server-id=1", "--max-connections=200"];
+    ]);
+    let fixed = ["--bind-address=127.0.0.1", "--local-infile=1", "--character-set-server=utf8mb4", "--server-id=1", "--max-connections=200"];
     arguments.extend(fixed.map(String::from));
     // A killed process loses nothing that the kernel has; only a power cut would.
-    arguments.extend([LOG_SIZE, "--innodb-buffer-pool-size=128M", "--innodb-flush-log-at-trx-commit=2"].map(String::from));
-    if let Some(made) = certificates {
-        arguments.extend([("ca", &made.authority), ("cert", &made.certificate), ("key", &made.key)].map(|(name, path)| format!("--ssl-{name}={}", path.display())));
-        arguments.push("--require-secure-transport=ON".into());
+    arguments.extend(["--innodb-buffer-pool-size=128M", "--innodb-flush-log-at-trx-commit=2"].map(String::from));
+    match certificates {
+        Some(made) => {
+            arguments.extend([("ca", &made.authority), ("cert", &made.certificate), ("key", &made.key)].map(|(name, path)| format!("--ssl-{name}={}", path.display())));
+            arguments.push("--require-secure-transport=ON".into());
+        }
+        None => arguments.extend(installation.without_tls.iter().map(|argument| (*argument).to_owned())),
     }
-    arguments.extend(options.settings.iter().map(|(name, value)| format!("--{name}={value}")));
+    arguments.extend(options.arguments());
     arguments
+}
+
+/// A table of the numbers from 1 to `count`, in a column `seq`, for the FROM of a statement that either server takes.
+#[must_use]
+pub fn numbers(count: u64) -> String {
+    format!("(WITH RECURSIVE numbers (seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM numbers WHERE seq < {count}) SELECT seq FROM numbers) AS numbers")
 }
 
 /// The server greets whoever connects, as soon as it takes connections.
