@@ -79,7 +79,7 @@ impl Database {
     }
 
     /// The rows of one query, one a line, values separated by tabs; tab, newline and backslash are written `\t`, `\n`, `\\`.
-    /// NULL is `\N` on PostgreSQL and `NULL` on MariaDB, whose client cannot tell it from the text.
+    /// NULL is `\N` on PostgreSQL and `NULL` on MariaDB and MySQL, whose clients cannot tell it from the text.
     ///
     /// # Panics
     /// When it fails.

@@ -3,7 +3,7 @@
 //!
 //! Servers are driven by their own client programs, so tests need no driver, and what they see is not what a plugin under test made of it.
 //! Nothing outlives the test process, however it ends: a watching process stops the server and removes its folder (`home.rs`).
-//! As root the servers run as the users `postgres` and `mysql`. Read next: `postgres.rs`, `mysql.rs`, `flavour.rs`, `database.rs`, `chaos_proxy.rs`.
+//! As root, PostgreSQL and MariaDB run as the users `postgres` and `mysql`, and MySQL as root, below whose home it lies. Read next: `postgres.rs`, `mysql.rs`, `flavour.rs`, `database.rs`, `chaos_proxy.rs`.
 //!
 //! ```no_run
 //! # use karat_testkit::servers::PostgresServer;
