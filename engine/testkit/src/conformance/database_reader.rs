@@ -37,10 +37,12 @@ impl Form {
         match self {
             Self::Boolean => if ["1", "t", "true"].contains(&text) { "1" } else { "0" }.to_owned(),
             Self::Number if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-            Self::Float => {
-                let (most, rest) = text.split_once(REST).unwrap_or((text, "0"));
-                most.parse::<f64>().and_then(|most| Ok(most + rest.parse::<f64>()?)).map_or_else(|_| text.to_owned(), |value| value.to_string())
+            Self::Float => match text.split_once(REST) {
+                // Minus zero would not survive a sum.
+                None => text.parse::<f64>(),
+                Some((most, rest)) => most.parse::<f64>().and_then(|most| Ok(most + rest.parse::<f64>()?)),
             }
+            .map_or_else(|_| text.to_owned(), |value| value.to_string()),
             Self::Single => text.parse::<f32>().map_or_else(|_| text.to_owned(), |value| value.to_string()),
             Self::Number | Self::Text | Self::Bytes | Self::Date | Self::Time | Self::Timestamp | Self::TimestampUtc => text.to_owned(),
         }
