@@ -28,6 +28,7 @@ pub(crate) fn of_copy(facts: &CopyFacts<'_>) -> (Guarantee, String) {
     if !is_atomic && facts.mode == LoadMode::Append && !facts.has_key {
         return (Guarantee::G0, "the target does not keep the position with the rows, and without a key a repeated batch cannot be told apart".into());
     }
+    let moves = if facts.strategy == Strategy::Id { "inserts" } else { "inserts, and updates that move the cursor" };
     match facts.strategy {
         Strategy::Full if facts.is_files && facts.mode != LoadMode::Replace => {
             (Guarantee::G2, "every file is delivered once, by path, size, time and content; rows of files that vanish stay".into())
@@ -47,12 +48,10 @@ pub(crate) fn of_copy(facts: &CopyFacts<'_>) -> (Guarantee, String) {
         },
         Strategy::Log => (Guarantee::G3, "the source's own change log".into()),
         Strategy::Id | Strategy::Timestamp | Strategy::Hybrid if facts.source.is_some_and(|source| source.serial_commits) => {
-            let moves = if facts.strategy == Strategy::Id { "inserts" } else { "inserts, and updates that move the cursor" };
             (Guarantee::G2, format!("commits at the source are serial: {moves} are complete if the database assigns the cursor; deletes are not seen"))
         }
         // What a transaction wrote is visible before it leaves the lists of both systems: the stress test of late commits is the evidence for that.
         Strategy::Id | Strategy::Timestamp | Strategy::Hybrid if facts.source.is_some_and(|source| source.settles_late_commits) => {
-            let moves = if facts.strategy == Strategy::Id { "inserts" } else { "inserts, and updates that move the cursor" };
             let late = format!("rows of transactions that commit late are read by a later run: {moves} are complete if the database assigns the cursor; deletes are not seen");
             match facts.sees_writers {
                 SeesWriters::Yes => (Guarantee::G2, late),

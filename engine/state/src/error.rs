@@ -78,7 +78,7 @@ impl StateError {
         match self {
             Self::Held { .. } => Some("wait for that run to end, or stop it"),
             Self::Fenced { .. } => Some("let the other run finish, then run again"),
-            Self::Corrupt { .. } => Some("move it away and run `karat state rebuild`: positions are read back from the targets"),
+            Self::Corrupt { .. } => Some("run `karat state rebuild`: it moves a file that cannot be opened aside, and reads the positions back from the targets"),
             Self::NewerFormat { .. } => Some("use the newer build, or move it away and run `karat state rebuild`"),
             Self::BadAddress { .. } => Some("write `state: {type: postgres, url: \"postgres://user:password@host:5432/database\"}`, with the password from the environment"),
             Self::NetworkFileSystem { .. } => Some("set `state.path` in karat.yaml to a file on a local disk"),

@@ -23,7 +23,7 @@ pub(crate) fn open(path: &Path) -> Result<Connection, ConnectorError> {
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !has_pending_changes(path) => connect(Path::new(&immutable_uri(path))),
         other => other,
     }
-    .map_err(|error| wrap("open", path, error))
+    .map_err(|error| wrap("begin reading", path, error))
 }
 
 fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {

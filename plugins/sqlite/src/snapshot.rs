@@ -95,7 +95,7 @@ fn connect(path: &Path, brake: &Brake) -> Result<Connection, Halt> {
 fn add_readers(path: &Path, wanted: usize, brake: &Brake, connections: &mut Vec<Connection>) -> Result<Connection, Halt> {
     let quick = || -> Result<Connection, Halt> {
         let connection = connect(path, brake)?;
-        connection.busy_timeout(SHORT_WAIT).map_err(|error| wrap("open", path, error))?;
+        connection.busy_timeout(SHORT_WAIT).map_err(|error| wrap("begin reading", path, error))?;
         Ok(connection)
     };
     while connections.len() < wanted {
